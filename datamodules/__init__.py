@@ -1,0 +1,1 @@
+"""LightningDataModules, one folder a domain, and the typed batches they yield."""

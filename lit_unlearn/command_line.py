@@ -1,0 +1,111 @@
+"""What both command lines do around their work: help, errors as single lines, exit status, quiet libraries."""
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+
+from lit_unlearn import config as configuration
+from lit_unlearn.errors import RunFailed, UserError
+
+EXAMPLES = {
+    "fit": """\
+usage: python -m lit_unlearn.fit experiment=NAME [key=value ...] [--config-dir DIR]
+
+Trains a method on a data set, evaluates it and writes a report. Examples:
+  python -m lit_unlearn.fit experiment=pu_svdd/digits                         the smallest run, a few seconds
+  python -m lit_unlearn.fit experiment=pu_svdd/digits method=deep_sad         the same problem, another method
+  python -m lit_unlearn.fit experiment=pu_svdd/digits data=fashion_mnist      the same method, other data
+  python -m lit_unlearn.fit experiment=pu_svdd/digits method.alpha=0.05 seed=1   any argument of anything
+  python -m lit_unlearn.fit experiment=pu_svdd/digits trainer=ddp trainer.devices=8
+The same command again goes on where a killed run stopped. --config-dir adds a folder with your own
+experiment/, method/ and data/ files.""",
+    "evaluate": """\
+usage: python -m lit_unlearn.evaluate checkpoint=FILE [input=NEW_DATA output=scores.csv] [key=value ...]
+
+Evaluates a trained method on its test data again, or scores new data with it. Examples:
+  python -m lit_unlearn.evaluate checkpoint=checkpoints/pu_svdd/digits/seed0/last.ckpt
+  python -m lit_unlearn.evaluate checkpoint=... input=new.npz output=scores.csv
+  python -m lit_unlearn.evaluate checkpoint=... input=folder_of_pictures/ output=scores.csv""",
+}
+
+
+def run(program: Callable[[list[str]], object]) -> int:
+    """Runs a program on the command line's arguments and returns its exit status.
+
+    0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130: interrupted.
+    A bug keeps its traceback. Only the first process of a distributed run speaks.
+    """
+    try:
+        program(sys.argv[1:])
+    except UserError as error:
+        if first_process():
+            print("\n".join(f"error: {line}" for line in error.lines), file=sys.stderr)
+        return 2
+    except RunFailed as error:
+        if first_process():
+            print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def options(arguments: list[str], name: str) -> tuple[list[str], str | None]:
+    """Splits the command line into Hydra overrides and the folder of --config-dir; prints the help and ends for --help.
+
+    Raises:
+        UserError: an option that does not exist.
+    """
+    overrides, config_dir, wants_help = [], None, False
+    rest = iter(arguments)
+    for argument in rest:
+        option, _, value = argument.partition("=")
+        if option == "--config-dir":
+            config_dir = value or next(rest, "")
+            if not os.path.isdir(config_dir):
+                raise UserError(f"--config-dir {config_dir}: no such folder")
+        elif argument in ("--help", "-h"):
+            wants_help = True
+        elif argument.startswith("-"):
+            raise UserError(f"{argument}: no such option; allowed: --help, --config-dir DIR, and key=value")
+        else:
+            overrides.append(argument)
+    if wants_help:
+        print(help_text(name, config_dir))
+        raise SystemExit(0)
+    return overrides, config_dir
+
+
+def help_text(name: str, config_dir: str | None = None) -> str:
+    """Usage, keys, and every experiment, method, data set and trainer with a line on each."""
+    lines = [EXAMPLES[name], "", "keys:"]
+    lines += _columns({key: field.description or "" for key, field in configuration.SCHEMAS[name].model_fields.items()})
+    for group in configuration.GROUPS if name == "fit" else ("trainer",):
+        lines += ["", f"{group}=", *_columns(configuration.choices(group, config_dir))]
+    return "\n".join(lines)
+
+
+def _columns(entries: dict[str, str]) -> list[str]:
+    width = max(map(len, entries), default=0)
+    return [f"  {name.ljust(width)}  {text}".rstrip() for name, text in entries.items()]
+
+
+def speak() -> None:
+    """Plain lines on standard output for what we say, silence for what Lightning says about itself."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    for name in ("lit_unlearn", "datamodules"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.setLevel(logging.INFO if first_process() else logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for advice in ("does not have many workers", "You are using LearningRateMonitor", "Checkpoint directory"):
+        warnings.filterwarnings("ignore", f".*{advice}")
+
+
+def first_process() -> bool:
+    """Whether this is the process of a job that writes and speaks; the launchers' variables say so before torch does."""
+    return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))

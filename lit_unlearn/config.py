@@ -1,0 +1,329 @@
+"""Configuration: composed by Hydra, checked as a whole before anything is built, built behind an allow-list.
+
+`compose` turns a command line into a plain dictionary, `check` returns every error in it, `build` is the only place
+that instantiates what a configuration names.
+"""
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+import experiments
+from lit_unlearn.errors import UserError
+
+EXPERIMENTS = Path(experiments.__file__).parent
+GROUPS = ("experiment", "method", "data", "trainer")
+ALLOWED_TARGETS = (
+    "lit_unlearn.",
+    "datamodules.",
+    "lightning.Trainer",
+    "lightning.pytorch.callbacks.",
+    "lightning.pytorch.loggers.",
+    "lightning.pytorch.plugins.",
+    "lightning.pytorch.profilers.",
+    "lightning.pytorch.strategies.",
+    "torch.optim.",
+)
+
+
+class FitConfig(BaseModel):
+    """The keys of a run. Their defaults are in experiments/fit.yaml; the descriptions are shown by --help."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    experiment: str = Field(description="<method>/<data>: a method, a data set and the values of that setting")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(description="draws the split, the weights, the batches, the noise")
+    run_dir: str = Field(description="where the run lives; default checkpoints/<experiment>/seed<seed>")
+    data_root: str = Field(description="where real data lie; default $LIT_UNLEARN_DATA, else ~/.cache/lit_unlearn")
+    model: dict[str, Any] = Field(description="the network of the problem, the same for every method")
+    method: dict[str, Any] = Field(description="the method and its arguments")
+    data: dict[str, Any] = Field(description="the data set and its arguments")
+    trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
+    callbacks: dict[str, dict[str, Any] | None] = Field(description="Lightning callbacks by name; null leaves one out")
+    requires: list[str] = Field(description="runs that must exist first, as command lines; [] turns this off")
+    resume: str = Field(description="auto: go on where the run stopped; never: start anew; or a checkpoint's path")
+    overwrite: bool = Field(description="replace a finished run, or one of another configuration")
+    evaluate: bool = Field(description="evaluate after training and write the report")
+
+
+class EvaluateConfig(BaseModel):
+    """The keys of an evaluation. Their defaults are in experiments/evaluate.yaml."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    checkpoint: str = Field(description="best.ckpt or last.ckpt of a run")
+    data_root: str | None = Field(description="where real data lie, if not where the run found them")
+    input: str | None = Field(description="new data to score: FILE.npz, FILE.csv or a folder of pictures")
+    output: str | None = Field(description="scores.csv for new data; else the folder of the report")
+    trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
+
+
+Schema = type[FitConfig] | type[EvaluateConfig]
+SCHEMAS: dict[str, Schema] = {"fit": FitConfig, "evaluate": EvaluateConfig}
+
+
+def choices(group: str, config_dir: str | None = None) -> dict[str, str]:
+    """The options of a group with a line on each: the comment on the first line of its YAML file."""
+    options = {}
+    for root in [EXPERIMENTS, *([Path(config_dir)] if config_dir else [])]:
+        for file in sorted((root / group).rglob("*.yaml")):
+            name = file.relative_to(root / group).with_suffix("").as_posix()
+            first = next((line for line in file.read_text().splitlines() if line.startswith("# ") and "@" not in line), "")
+            if not name.startswith(("tuned/", "_")) and "/_" not in name:
+                options[name] = first.removeprefix("# ")
+    return options
+
+
+def method_class(name: str) -> type:
+    """The class of a method by its name in experiments/method.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    options = choices("method")
+    if name not in options:
+        raise UserError(f"method={name}: no such method{_did_you_mean(name, options)}")
+    return imported(yaml.safe_load((EXPERIMENTS / "method" / f"{name}.yaml").read_text())["_target_"])
+
+
+def compose(arguments: list[str], name: str = "fit", config_dir: str | None = None) -> dict[str, Any]:
+    """The resolved configuration of a command line, as plain dictionaries, lists and numbers; not yet checked.
+
+    Args:
+        arguments: Hydra overrides. A key that is only in a signature may be set without Hydra's `+`.
+        name: `fit` or `evaluate`.
+        config_dir: a folder with the user's own experiment/, method/, data/ files, searched as well.
+
+    Raises:
+        UserError: an override that cannot be read or a group option that does not exist; all of them at once.
+    """
+    overrides = _parse(arguments)
+    errors = [error for override in overrides for error in _group_error(override, config_dir)]
+    if name == "fit" and not any(override.key_or_group == "experiment" for override in overrides):
+        errors.append("experiment=: no experiment is named; choose one of " + ", ".join(choices("experiment", config_dir)))
+    if errors:
+        raise UserError(errors)
+    lines = [_forced(override) for override in overrides]
+    if config_dir:
+        lines.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(EXPERIMENTS), version_base="1.3"):
+            config = hydra.compose(name, lines, return_hydra_config=True)
+            chosen = config.hydra.runtime.choices
+            OmegaConf.set_struct(config, False)
+            if name == "fit":
+                plain = [line for line in lines if not line.startswith(("method=", "data="))]
+                own = hydra.compose(name, plain, return_hydra_config=True).hydra.runtime.choices
+                config.experiment = run_name(chosen, own)
+            del config["hydra"]
+            return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(f"the configuration cannot be composed: {' '.join(str(error).split())}") from error
+
+
+def run_name(chosen: Mapping[str, str], own: Mapping[str, str]) -> str:
+    """The experiment's name; carries a method or data set that is not the experiment's own."""
+    changed = [f"-{group}_{chosen[group]}" for group in ("method", "data") if chosen[group] != own[group]]
+    return chosen["experiment"] + "".join(changed).replace("/", "_")
+
+
+def check(config: dict[str, Any], name: str = "fit") -> list[str]:
+    """Every error of a configuration, one line each: keys, types and ranges at all depths, and what does not go together."""
+    schema = SCHEMAS[name]
+    errors = _validate("", schema, {key: (field.rebuild_annotation(), ...) for key, field in schema.model_fields.items()}, config)
+    callbacks = config.get("callbacks")
+    nodes = {key: config.get(key) for key in ("data", "method", "trainer") if key in schema.model_fields}
+    if isinstance(callbacks, dict):
+        nodes |= {f"callbacks.{key}": node for key, node in callbacks.items() if node is not None}
+    offered: tuple[str, ...] = ()
+    for path, node in nodes.items():
+        if isinstance(node, dict):
+            errors += _check_node(path, node, offered)
+            if path == "data" and not errors:
+                offered = imported(node["_target_"]).offers
+    if not errors and name == "fit":
+        errors += _check_domains(config)
+    return errors
+
+
+def config_sha(config: dict[str, Any]) -> str:
+    """A hash of what decides the result: the configuration without where it runs from and how it was started."""
+    kept = {key: value for key, value in config.items() if key not in ("run_dir", "resume", "overwrite", "requires")}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
+    """Where two configurations differ: `key: value there, value here`."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in [*there, *(key for key in here if key not in there)]:
+            yield from differences(there.get(key), here.get(key), f"{path}.{key}" if path else str(key))
+    elif there != here:
+        yield f"{path} was {there!r} and is {here!r}"
+
+
+def build(node: Mapping[str, Any], **extra: Any) -> Any:
+    """Instantiates a checked node; the only caller of Hydra's `instantiate`.
+
+    Args:
+        node: a dictionary with `_target_`.
+        extra: arguments that a configuration cannot hold, such as objects built before.
+    """
+    refused = [line for path, inner in _targets("", node) for line in _target_error(path, inner)]
+    if refused:
+        raise UserError(refused)
+    return hydra.utils.instantiate(dict(node), _convert_="all", **extra)
+
+
+def component(node: Mapping[str, Any]) -> str:
+    """The name of a method or data node: the file its class lives in."""
+    return node["_target_"].split(".")[-2]
+
+
+def domain(node: Mapping[str, Any]) -> str:
+    """The domain of a method or data node: the folder its class lives in."""
+    return node["_target_"].removeprefix("lit_unlearn.methods.").removeprefix("datamodules.").split(".")[0]
+
+
+def arguments_of(cls: type) -> dict[str, tuple[Any, Any]]:
+    """Constructor arguments as name -> (annotation, default or `...`), followed along the MRO through **keywords."""
+    found: dict[str, tuple[Any, Any]] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+        hints = get_type_hints(base.__init__, include_extras=True)  # type: ignore[misc]
+        for parameter in list(parameters)[1:]:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                default = ... if parameter.default is parameter.empty else parameter.default
+                found.setdefault(parameter.name, (hints.get(parameter.name, Any), default))
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def imported(target: str) -> Any:
+    """What a dotted name stands for."""
+    module, _, attribute = target.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _parse(arguments: list[str]) -> list[Override]:
+    parser, overrides, errors = OverridesParser.create(), [], []
+    for argument in arguments:
+        try:
+            overrides.append(parser.parse_override(argument))
+        except HydraException as error:
+            errors.append(f"{argument}: not of the form key=value ({str(error).splitlines()[0]}); quote special characters")
+    if errors:
+        raise UserError(errors)
+    return overrides
+
+
+def _group_error(override: Override, config_dir: str | None) -> list[str]:
+    if override.key_or_group not in GROUPS or override.is_delete():
+        return []
+    group, value = override.key_or_group, override.value()
+    options = choices(group, config_dir)
+    if isinstance(value, str) and value in options:
+        return []
+    return [f"{group}={value}: no such {group}{_did_you_mean(str(value), options)}; allowed: {', '.join(options)}"]
+
+
+def _forced(override: Override) -> str:
+    """Values are added or replaced alike: keys are checked against signatures, which Hydra does not know."""
+    line = override.input_line or ""
+    return f"++{line}" if override.type is OverrideType.CHANGE and override.key_or_group not in GROUPS else line
+
+
+def _targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(f"{path}.{key}" if path else str(key), value)
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _targets(f"{path}[{index}]", value)
+
+
+def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
+    target = node["_target_"]
+    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
+        return [f"{path}._target_={target!r}: may not be built from a configuration; allowed: {', '.join(ALLOWED_TARGETS)}"]
+    try:
+        found = imported(target)
+    except (ImportError, AttributeError) as error:
+        return [f"{path}._target_={target!r}: cannot be imported ({error}); check the spelling"]
+    return [] if inspect.isclass(found) else [f"{path}._target_={target!r}: not a class; give a class"]
+
+
+def _check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> list[str]:
+    if "_target_" not in node:
+        return [f"{path}._target_: missing; choose an option of {path.split('.')[0]} or give the class to build"]
+    errors = []
+    for inner_path, inner in _targets(path, node):
+        refused = _target_error(inner_path, inner)
+        errors += refused
+        if not refused:
+            fields = arguments_of(imported(inner["_target_"]))
+            fields = {name: (hint, None if name in offered else default) for name, (hint, default) in fields.items()}
+            values = {key: value for key, value in inner.items() if not key.startswith("_")}
+            nested = {key for key, value in values.items() if any(_targets("", value))}
+            fields |= {key: (Any, ...) for key in nested & set(fields)}  # checked on its own
+            errors += _validate(inner_path, imported(inner["_target_"]), fields, values)
+    return errors
+
+
+def _validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values: dict[str, Any]) -> list[str]:
+    settings = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
+    # Fields get neutral names and the real ones as aliases: pydantic reserves some names.
+    aliased: dict[str, Any] = {
+        f"argument_{i}": (Annotated[hint, Field(alias=name)], default) for i, (name, (hint, default)) in enumerate(fields.items())
+    }
+    try:
+        create_model(owner.__name__, __config__=settings, **aliased).model_validate(values)
+    except ValidationError as error:
+        by_key: dict[str, list[Any]] = {}
+        for detail in error.errors():
+            by_key.setdefault(str(detail["loc"][0]), []).append(detail)
+        return [_line(f"{path}.{key}" if path else key, key, details, fields, values) for key, details in by_key.items()]
+    return []
+
+
+def _line(path: str, key: str, details: list[Any], fields: Mapping[str, Any], values: Mapping[str, Any]) -> str:
+    kind = details[0]["type"]
+    if kind == "extra_forbidden":
+        return f"{path}={values[key]!r}: no such key{_did_you_mean(key, fields)}; allowed: {', '.join(fields)}"
+    if kind == "missing":
+        return f"{path}: missing; give {path}=..."
+    allowed = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input ") for detail in details))
+    options = [option for detail in details for option in detail.get("ctx", {}).get("expected", "").split("'")[1::2]]
+    return f"{path}={values[key]!r}: {allowed}{_did_you_mean(str(values[key]), options)}"
+
+
+def _check_domains(config: dict[str, Any]) -> list[str]:
+    method, data = domain(config["method"]), domain(config["data"])
+    if method == data:
+        return []
+    return [f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"]
+
+
+def _did_you_mean(name: str, options: Any) -> str:
+    close = difflib.get_close_matches(name, list(options), n=1)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,35 @@
+"""Evaluation suites, one file a domain, and how one is run on a checkpoint."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from lightning import LightningDataModule, Trainer
+
+from lit_unlearn import checkpoint
+from lit_unlearn import config as configuration
+from lit_unlearn.evaluation.result import Evaluation
+
+
+def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> Evaluation:
+    """What the suite of the method's domain measures of the method in a checkpoint.
+
+    Args:
+        weights: best.ckpt or last.ckpt of a run.
+        data: set up.
+        trainer: see `trainer`.
+
+    Raises:
+        UserError: the checkpoint is absent or cannot be read.
+    """
+    method, config = checkpoint.load_method(weights)
+    suite = importlib.import_module(f"lit_unlearn.evaluation.{configuration.domain(config['method'])}")
+    return suite.evaluate(method, data, trainer)
+
+
+def trainer(node: dict[str, Any]) -> Trainer:
+    """A Trainer for evaluation: one device of the kind the node names, nothing written."""
+    one_device = {key: value for key, value in node.items() if key != "strategy"} | {"devices": 1, "num_nodes": 1}
+    return configuration.build(
+        one_device, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
+    )

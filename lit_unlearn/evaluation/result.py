@@ -1,0 +1,44 @@
+"""What an evaluation suite hands back, the same for every domain."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+
+from lit_unlearn.report import Row
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rows for the report, and what to look at.
+
+    Attributes:
+        rows: see `lit_unlearn.report.Row`.
+        notes: lines for the report: reasons for absent metrics, how intervals were made.
+        figures: pictures by name.
+        histograms: arrays of numbers by name.
+        pr_curves: by name, (N,) bool truths and (N,) scores in [0, 1].
+    """
+
+    rows: list[Row]
+    notes: list[str] = field(default_factory=list)
+    figures: dict[str, Figure] = field(default_factory=dict)
+    histograms: dict[str, NDArray] = field(default_factory=dict)
+    pr_curves: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict)
+
+    def write_figures(self, folder: Path) -> None:
+        """Writes each figure as <folder>/<name>.png; the folder is made if need be."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, figure in self.figures.items():
+            figure.savefig(folder / f"{name}.png", dpi=120)
+
+    def log(self, writer: SummaryWriter, step: int) -> None:
+        """Logs figures, histograms and precision-recall curves to TensorBoard (the rows go there with the report)."""
+        for name, figure in self.figures.items():
+            writer.add_figure(f"figures/{name}", figure, step, close=False)
+        for name, values in self.histograms.items():
+            writer.add_histogram(name, values, step)
+        for name, (truth, scores) in self.pr_curves.items():
+            writer.add_pr_curve(name, truth, scores, step)

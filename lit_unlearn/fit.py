@@ -1,0 +1,113 @@
+"""Train a method on a data set, evaluate it, write a report: `python -m lit_unlearn.fit experiment=pu_svdd/digits`."""
+
+import importlib
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lit_unlearn import command_line
+from lit_unlearn import config as configuration
+from lit_unlearn.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning import LightningDataModule
+
+    from lit_unlearn.report import Report
+
+
+def main(arguments: list[str]) -> None:
+    """The command line: Hydra overrides, `--help`, `--config-dir DIR`."""
+    overrides, config_dir = command_line.options(arguments, "fit")
+    fit(overrides, config_dir)
+
+
+def fit(overrides: list[str], config_dir: str | None = None) -> "Report | None":
+    """Runs one experiment, and before it those it requires.
+
+    Args:
+        overrides: as on the command line, `["experiment=pu_svdd/digits", "seed=1"]`.
+        config_dir: a folder with more experiment/, method/ and data/ files.
+
+    Returns:
+        the report; None where `evaluate=false`, and in all but the first process.
+
+    Raises:
+        UserError: what the user can put right; nothing has been written.
+        RunFailed: training diverged, or a checkpoint could not be written.
+    """
+    config = configuration.compose(overrides, config_dir=config_dir)
+    errors = configuration.check(config)
+    if errors:
+        raise UserError(errors)
+    for required in config["requires"]:
+        _require(shlex.split(required), config_dir)
+    return run(config)
+
+
+def _require(overrides: list[str], config_dir: str | None) -> None:
+    from lit_unlearn import run_directory
+
+    run_dir = Path(configuration.compose(overrides, config_dir=config_dir)["run_dir"])
+    if not run_directory.is_finished(run_dir):
+        print(f"required: no finished run in {run_dir}; running {shlex.join(overrides)} first", flush=True)
+        fit(overrides, config_dir)
+
+
+def run(config: dict[str, Any]) -> "Report | None":
+    """Runs a checked configuration: data, method, folder, training, evaluation, report."""
+    import lightning
+
+    from lit_unlearn import checkpoint, run_directory
+
+    command_line.speak()
+    data = configuration.build(config["data"])
+    data.prepare_data()
+    data.setup("fit")
+    arguments = configuration.arguments_of(configuration.imported(config["method"]["_target_"]))
+    config["method"] |= {name: getattr(data, name) for name in data.offers if name in arguments}
+
+    lightning.seed_everything(config["seed"], verbose=False)
+    method = configuration.build(config["method"])
+    callbacks = [configuration.build(node) for node in config["callbacks"].values() if node is not None]
+    found = run_directory.start(config)
+    trainer = run_directory.trainer(config, callbacks, found)
+    if found is None or not found[1][checkpoint.ENTRY]["finished"]:
+        trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
+    if not config["evaluate"] or not trainer.is_global_zero:
+        return None
+    return _report(config, data)
+
+
+def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
+    """Evaluates what the checkpoint holds (not what is in memory), on one device, and writes the report."""
+    from lit_unlearn import checkpoint, evaluation, report, run_directory
+
+    run_dir = Path(config["run_dir"])
+    weights = run_dir / (checkpoint.BEST if config["callbacks"].get("best") else checkpoint.LAST)
+    result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
+    last = checkpoint.read(run_dir / checkpoint.LAST)
+    made = report.Report(
+        experiment=config["experiment"],
+        method=configuration.component(config["method"]),
+        data=configuration.component(config["data"]),
+        seed=config["seed"],
+        config_sha=configuration.config_sha(config),
+        versions=report.versions(),
+        hardware=report.hardware(),
+        cost=report.Cost(round(last[checkpoint.ENTRY]["fit_seconds"], 2), last["global_step"], **report.peak_memory()),
+        rows=result.rows,
+        notes=result.notes,
+    )
+    logger = run_directory.tensorboard(config)
+    result.write_figures(run_dir / "figures")
+    result.log(logger.experiment, made.cost.steps)
+    report.log_to_tensorboard(logger, made, config)
+    logger.finalize("success")
+    made.write(run_dir)
+    print(report.summary(made) + f"\n\n{run_dir}/report.md  tensorboard --logdir {run_dir}")
+    return made
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

@@ -1,0 +1,129 @@
+"""The folder of a run: what may be started there, what is kept, and what a fresh start removes."""
+
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from lit_unlearn import checkpoint
+from lit_unlearn import config as configuration
+from lit_unlearn.command_line import first_process
+from lit_unlearn.errors import UserError
+from lit_unlearn.progress import progress
+
+log = logging.getLogger(__name__)
+
+CONFIG, REPORT = "config.yaml", "report.json"
+OURS = ("config.yaml", "hparams.yaml", "*.ckpt", ".*.ckpt.part", "report.*", "events.out.tfevents.*", "figures", "export")
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Whether the run there ended; its report is the last thing a run writes."""
+    return (run_dir / REPORT).is_file()
+
+
+def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
+    """Decides where a run starts from and prepares its folder; nothing is written before every check has passed.
+
+    Returns:
+        the checkpoint to go on from and its contents, or None for a fresh start.
+
+    Raises:
+        UserError: a finished run, a run of another configuration or a foreign folder is in the way, the folder cannot
+            be written, or `resume` names a checkpoint that cannot be used.
+    """
+    run_dir, overwrite = Path(config["run_dir"]), config["overwrite"]
+    _check_writable(run_dir)
+    occupied = run_dir.is_dir() and any(run_dir.iterdir())
+    if occupied and not (run_dir / CONFIG).is_file():
+        raise UserError(f"run_dir={run_dir}: holds files but no {CONFIG}, so it is no run of ours; choose another run_dir")
+    found = None
+    if occupied and not overwrite:
+        there = yaml.safe_load((run_dir / CONFIG).read_text())
+        if is_finished(run_dir):
+            raise UserError(
+                f"run_dir={run_dir}: holds a finished run{_difference(there, config)}; its result is in {run_dir}/report.md. "
+                "Give overwrite=true to replace it, or another run_dir"
+            )
+        if config["resume"] == "auto":
+            if configuration.config_sha(there) != configuration.config_sha(config):
+                raise UserError(
+                    f"run_dir={run_dir}: holds an unfinished run of another configuration{_difference(there, config)}. "
+                    "Start it again as it was to go on, or give overwrite=true or another run_dir"
+                )
+            found = checkpoint.newest_good(run_dir, config["method"]["_target_"])
+    if config["resume"] not in ("auto", "never"):
+        found = _named(config)
+    if first_process():
+        if occupied and found is None:
+            _remove(run_dir)
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+    if found:
+        log.info(f"going on from {found[0]} at step {found[1]['global_step']}")
+    return found
+
+
+def _named(config: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    path = Path(config["resume"])
+    if not path.is_file():
+        raise UserError(f"resume={path}: no such file; allowed: auto, never, or the path of a checkpoint")
+    contents = checkpoint.read(path)
+    made_by = contents[checkpoint.ENTRY]["config"]["method"]["_target_"]
+    if made_by != config["method"]["_target_"]:
+        raise UserError(f"resume={path}: belongs to another method, {made_by}; this run is {config['method']['_target_']}")
+    return path, contents
+
+
+def _check_writable(run_dir: Path) -> None:
+    existing = next(folder for folder in (run_dir, *run_dir.absolute().parents) if folder.exists())
+    if not existing.is_dir():
+        raise UserError(f"run_dir={run_dir}: {existing} is a file; choose another run_dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"run_dir={run_dir}: {existing} cannot be written; choose another run_dir or change its rights")
+
+
+def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
+    ignored = ("run_dir", "resume", "overwrite", "requires")
+    kept = [{key: value for key, value in config.items() if key not in ignored} for config in (there, here)]
+    lines = list(configuration.differences(*kept))
+    return f" ({'; '.join(lines[:5])}{'; ...' if len(lines) > 5 else ''})" if lines else ""
+
+
+def _remove(run_dir: Path) -> None:
+    """Removes what a run writes and nothing else."""
+    for pattern in OURS:
+        for path in run_dir.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def trainer(config: dict[str, Any], callbacks: list[Callback], found: tuple[Path, dict[str, Any]] | None) -> Trainer:
+    """Lightning's Trainer for a run, writing into its folder.
+
+    Args:
+        callbacks: the run's; the progress display is added.
+        found: what the run goes on from, see `start`.
+    """
+    for callback in callbacks:
+        if isinstance(callback, checkpoint.SaveLast):
+            callback.config = config
+    return configuration.build(
+        config["trainer"],
+        callbacks=[*callbacks, progress()],
+        logger=tensorboard(config, purge_step=found[1]["global_step"] if found else None),
+        plugins=[checkpoint.AtomicCheckpointIO()],
+        default_root_dir=config["run_dir"],
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+    )
+
+
+def tensorboard(config: dict[str, Any], purge_step: int | None = None) -> TensorBoardLogger:
+    """The run's TensorBoard log, in its folder; `purge_step` hides what a killed run logged beyond its checkpoint."""
+    return TensorBoardLogger(config["run_dir"], name="", version="", default_hp_metric=False, purge_step=purge_step)

@@ -40,7 +40,7 @@ def finite_float32(x: NDArray, name: str) -> NDArray[np.float32]:
     bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(axis=1))
     if len(bad):
         raise UserError(
-            f"{name}: row {bad[0]} (the first is 0) holds NaN, an infinite or a too large number, as do {len(bad) - 1} "
-            "other rows; remove the rows or fill the values in"
+            f"{name}: row {bad[0]} (the first is 0) holds NaN, an infinite or a too large number ({len(bad)} of "
+            f"{len(x)} rows do); remove the rows or fill the values in"
         )
     return x

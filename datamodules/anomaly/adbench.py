@@ -1,5 +1,6 @@
 """ADBench's tables for anomaly detection (Han et al., NeurIPS 2022): cardio, thyroid, satellite, ..."""
 
+import difflib
 import re
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,12 +59,12 @@ class ADBench(AnomalyDataModule):
                 f"{num_groups - 1}; choose one of them"
             )
         super().__init__(**protocol)
-        self.data_root, self.name = data_root, name
+        self.data_root, self.table = data_root, name
         self.num_groups, self.unseen_group = num_groups, unseen_group
         self.centre = self.spread = torch.empty(0)
 
     def load(self) -> Items:
-        path = find_table(self.data_root, self.name)
+        path = find_table(self.data_root, self.table)
         x, y = read_table(path)
         anomalies = np.flatnonzero(y == 1)
         if len(anomalies) < self.num_groups:
@@ -99,13 +100,18 @@ def find_table(data_root: str, name: str) -> Path:
     """The file of a table, `cardio` or `Cardio` for `6_cardio.npz`.
 
     Raises:
-        UserError: no folder, no table in it, or none of this name; the names found are listed, the nearest first.
+        UserError: no folder, no table in it, or none of this name; the names found are listed.
     """
-    missing = lambda folder: [] if any(folder.glob("*.npz")) else [f"files such as *_{name}.npz"]  # noqa: E731
+
+    def missing(folder: Path) -> list[str]:
+        return [] if any(folder.glob("*.npz")) else [f"files such as 6_{name}.npz"]
+
     folder = locate(data_root, Source("adbench", missing, PAGE))
     tables = {re.sub(r"^\d+_", "", path.stem).lower(): path for path in sorted(folder.glob("*.npz"))}
     if name.lower() not in tables:
-        raise UserError(unknown_name("data.name", name, sorted(tables), f"{folder} has no *_{name}.npz"))
+        close = difflib.get_close_matches(name.lower(), tables, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UserError(f"data.name={name}: no such table in {folder}; {hint}It holds {', '.join(sorted(tables))}")
     return tables[name.lower()]
 
 

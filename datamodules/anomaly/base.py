@@ -66,7 +66,8 @@ class AnomalyDataModule(LightningDataModule):
     of a distributed run evaluates all items (they are few), so that no item is counted twice and no process waits.
 
     Args:
-        num_normal: normal items among the unlabeled ones; None takes as many as there are.
+        num_normal: normal items among the unlabeled ones; None takes as many as there are, or as many as the seen
+            anomalies suffice for.
         contamination: share of anomalies among the unlabeled items, in [0, 1).
         num_labelled: labelled anomalies; None takes as many as there are unlabeled ones.
         validation: held-out items as a share of the training items, drawn on top of them.

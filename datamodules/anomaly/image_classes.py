@@ -63,7 +63,8 @@ class ImageClasses(AnomalyDataModule):
             first, second = images.train[rows[in_train]], images.test[rows[~in_train] - num_train]
             both = np.empty((len(rows), *first.shape[1:]), np.float32)
             both[in_train], both[~in_train] = first, second
-            return both / np.float32(images.white)
+            both /= images.white
+            return both
 
         train, test = self.pool(images.train_labels), self.pool(images.test_labels)
         nothing = np.empty(0, np.int64)

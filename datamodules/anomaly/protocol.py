@@ -30,7 +30,8 @@ class Budget:
     """How many items a split takes.
 
     Attributes:
-        num_normal: normal items among the unlabeled training items; None takes as many as there are.
+        num_normal: normal items among the unlabeled training items; None takes as many as there are, or as many as
+            the seen anomalies suffice for.
         contamination: share of anomalies among the unlabeled items, in [0, 1).
         num_labelled: labelled anomalies in training; None takes as many as there are unlabeled ones.
         validation: held-out items for validation, as a share of each of the above, drawn on top of them.
@@ -46,7 +47,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers of each part. `unlabeled_kind` is the truth about the unlabeled items: for reports, never for training."""
+    """Row numbers of each part. `unlabeled_kind` is the truth about the unlabeled items: for reports alone."""
 
     unlabeled: Index
     unlabeled_kind: Index
@@ -70,16 +71,8 @@ def split(train: Pool, test: Pool, budget: Budget, seed: int) -> Split:
     """
     rng = np.random.default_rng(seed)
     normal, seen = rng.permutation(train.normal), rng.permutation(train.seen)
-    num_normal = budget.num_normal
-    if num_normal is None:
-        num_normal = int(len(normal) / (1 + budget.validation))
-    num_hidden = round(num_normal * budget.contamination / (1 - budget.contamination))
-    num_labelled = num_hidden if budget.num_labelled is None else budget.num_labelled
-
-    sizes = {"normal": num_normal, "hidden": num_hidden, "labelled": num_labelled}
-    held_out = {name: round(size * budget.validation) for name, size in sizes.items()}
-    if budget.validation > 0:
-        held_out["labelled"] = max(1, held_out["labelled"])
+    num_normal = _most_normal(len(normal), len(seen), budget) if budget.num_normal is None else budget.num_normal
+    num_hidden, num_labelled, held_out = _sizes(num_normal, budget)
     errors = []
     if num_labelled == 0:
         errors.append(
@@ -118,6 +111,27 @@ def split(train: Pool, test: Pool, budget: Budget, seed: int) -> Split:
         test=test_items,
         test_kind=test_kind,
     )
+
+
+def _sizes(num_normal: int, budget: Budget) -> tuple[int, int, dict[str, int]]:
+    """Hidden anomalies, labelled anomalies, and what is held out of each kind."""
+    num_hidden = round(num_normal * budget.contamination / (1 - budget.contamination))
+    num_labelled = num_hidden if budget.num_labelled is None else budget.num_labelled
+    sizes = {"normal": num_normal, "hidden": num_hidden, "labelled": num_labelled}
+    held_out = {name: round(size * budget.validation) for name, size in sizes.items()}
+    if budget.validation > 0:
+        held_out["labelled"] = max(1, held_out["labelled"])
+    return num_hidden, num_labelled, held_out
+
+
+def _most_normal(normal: int, seen: int, budget: Budget) -> int:
+    """The largest number of normal items that fits `normal` items and, with its anomalies, `seen` ones."""
+    most = int(normal / (1 + budget.validation))
+    for num_normal in range(most, 0, -1):
+        num_hidden, num_labelled, held_out = _sizes(num_normal, budget)
+        if num_labelled > 0 and num_hidden + num_labelled + held_out["hidden"] + held_out["labelled"] <= seen:
+            return num_normal
+    return most
 
 
 def _take(items: Index, sizes: list[int]) -> list[Index]:

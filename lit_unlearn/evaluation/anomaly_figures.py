@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator, NullFormatter
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 from torch import Tensor
@@ -14,12 +16,13 @@ from datamodules.anomaly.batches import NORMAL, SEEN, UNSEEN
 from lit_unlearn.metrics.ranking import Ranking
 
 KINDS = {NORMAL: "normal", SEEN: "seen", UNSEEN: "unseen"}
+LABELS = {NORMAL: "normal items", SEEN: "anomalies of seen kinds", UNSEEN: "anomalies of unseen kinds"}
 KIND_COLOURS = {NORMAL: "#0072B2", SEEN: "#E69F00", UNSEEN: "#CC79A7"}  # Okabe & Ito: safe for the colour-blind
 SPLIT_STYLES = {"all": ("#000000", "-"), "seen": ("#E69F00", "--"), "unseen": ("#CC79A7", "-.")}
 COLUMNS = 10
 
 
-def score_histogram(scores: NDArray, kind: NDArray, num_bins: int = 50) -> Figure:
+def score_histogram(scores: NDArray, kind: NDArray) -> Figure:
     """The shares of each kind's items by score.
 
     The axis spans the middle 99 % of all scores (logarithmic where that is more than a factor of 10); what lies
@@ -29,17 +32,23 @@ def score_histogram(scores: NDArray, kind: NDArray, num_bins: int = 50) -> Figur
     logarithmic = low > 0 and high > 10 * low
     if low == high:
         low, high = low - 0.5, high + 0.5
+    num_bins = int(np.clip(np.sqrt(len(scores)), 10, 50))
     edges = (np.geomspace if logarithmic else np.linspace)(low, high, num_bins + 1)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
-    for k, name in KINDS.items():
+    for k, label in LABELS.items():
         if not (kind == k).any():
             continue
         counts = np.histogram(np.clip(scores[kind == k], edges[0], edges[-1]), edges)[0]
         share = 100 * counts / counts.sum()
-        axes.stairs(share, edges, fill=True, alpha=0.25, color=KIND_COLOURS[k])
-        axes.stairs(share, edges, color=KIND_COLOURS[k], linewidth=1.5, label=f"{name} ({counts.sum()} items)")
-    axes.set(xscale="log" if logarithmic else "linear", xlim=(edges[0], edges[-1]))
+        axes.stairs(share, edges, fill=True, alpha=0.15, color=KIND_COLOURS[k])
+        axes.stairs(share, edges, color=KIND_COLOURS[k], linewidth=1.5, label=f"{label} ({counts.sum()})")
+    if logarithmic:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(edges[0], edges[-1])
     axes.set(xlabel="anomaly score (end bins hold all that lies beyond)", ylabel="items of the kind [%]")
     axes.set_title("Anomaly scores of the test items")
     axes.legend()
@@ -96,7 +105,7 @@ def extremes(x: Tensor, scores: NDArray, kind: NDArray) -> Figure:
     rows = {title: items[:COLUMNS].copy() for title, items in rows.items()}
     return _grid(
         "Test items by anomaly score",
-        {title: x[items] for title, items in rows.items()},
+        {title: x[items].unsqueeze(1) for title, items in rows.items()},
         {title: [f"{KINDS[kind[i]]} {_short(scores[i])}" for i in items] for title, items in rows.items()},
         {title: [KIND_COLOURS[kind[i]] for i in items] for title, items in rows.items()},
     )
@@ -113,61 +122,62 @@ def spread_over_scores(scores: NDArray, kind: NDArray) -> NDArray[np.int64]:
 
 
 def reconstructions(x: Tensor, restored: Tensor, scores: NDArray, kind: NDArray) -> Figure:
-    """Originals above what the autoencoder makes of them, a pair of rows for each kind.
+    """Originals above what the autoencoder makes of them, a row for each kind.
 
     Args:
         x, restored: (N, C, H, W) in [0, 1].
         scores, kind: (N,), in the order in which the items are shown.
     """
-    rows, captions, colours = {}, {}, {}
-    for k, name in KINDS.items():
-        if not (kind == k).any():
-            continue
-        original, below = f"{name}: original and score", f"{name}: reconstruction"
-        rows |= {original: x[kind == k], below: restored[kind == k]}
-        captions |= {original: [_short(score) for score in scores[kind == k]], below: [""] * COLUMNS}
-        colours |= dict.fromkeys((original, below), [KIND_COLOURS[k]] * COLUMNS)
-    return _grid("Reconstructions, from the lowest to the highest score of each kind", rows, captions, colours)
+    pairs = torch.stack([x, restored], dim=1)
+    rows = {label: kind == k for k, label in LABELS.items() if (kind == k).any()}
+    return _grid(
+        "Originals above their reconstructions, from the lowest to the highest score of each kind",
+        {name: pairs[torch.from_numpy(chosen)] for name, chosen in rows.items()},
+        {name: [_short(score) for score in scores[chosen]] for name, chosen in rows.items()},
+        {name: [KIND_COLOURS[k] for k in kind[chosen]] for name, chosen in rows.items()},
+    )
 
 
 def _grid(
     title: str, rows: dict[str, Tensor], captions: dict[str, list[str]], colours: dict[str, list[str]]
 ) -> Figure:
-    """Rows of framed pictures with captions, in one axes (an axes for each picture takes seconds to lay out).
+    """Rows of framed tiles with captions, in one axes (an axes for each tile takes seconds to lay out).
 
     Args:
-        rows: (n, C, H, W) pictures in [0, 1] by the row's title, n at most COLUMNS.
-        captions, colours: a caption and a frame's colour for each picture, by the row's title.
+        rows: (n, K, C, H, W) in [0, 1] by the row's title: n tiles, at most COLUMNS, of K pictures above each other.
+        captions, colours: a caption and a frame's colour for each tile, by the row's title.
     """
-    height, width = next(iter(rows.values())).shape[2:]
-    tile_height, pitch = height / width, height / width + 0.62
-    figure = Figure(figsize=(COLUMNS, len(rows) * pitch * 0.95 + 0.5), layout="constrained")
+    layers, _, height, width = next(iter(rows.values())).shape[1:]
+    picture_height = height / width
+    tile_height = layers * picture_height + (layers - 1) * 0.03
+    pitch = tile_height + 0.58  # room for the title above and the captions below
+    figure = Figure(figsize=(COLUMNS, len(rows) * pitch * 0.92 + 0.45), layout="constrained")
     axes = figure.subplots()
-    axes.set_axis_off()
-    axes.set(xlim=(0, COLUMNS * 1.08), ylim=(len(rows) * pitch, 0), aspect="equal", title=title)
-    for row, (name, pictures) in enumerate(rows.items()):
-        top = row * pitch + 0.3
-        axes.text(0.02, top - 0.07, name, fontsize=9, va="bottom")
-        for column, picture in enumerate(pictures):
+    axes.set_title(title)
+    for row, (name, tiles) in enumerate(rows.items()):
+        top = row * pitch + 0.25
+        axes.text(0.02, top - 0.06, name, fontsize=9, va="bottom")
+        for column, tile in enumerate(tiles):
             left = column * 1.08 + 0.02
-            box = (left, left + 1, top + tile_height, top)
-            _show(axes, picture, box)
-            frame = Rectangle((left, top), 1, tile_height, fill=False, linewidth=2, edgecolor=colours[name][column])
-            axes.add_patch(frame)
-            axes.text(left + 0.5, top + tile_height + 0.04, captions[name][column], fontsize=7, ha="center", va="top")
+            for layer, picture in enumerate(tile):
+                above = top + layer * (picture_height + 0.03)
+                _show(axes, picture, (left, left + 1, above + picture_height, above))
+            colour, caption = colours[name][column], captions[name][column]
+            axes.add_patch(Rectangle((left, top), 1, tile_height, fill=False, linewidth=2, edgecolor=colour))
+            axes.text(left + 0.5, top + tile_height + 0.13, caption, fontsize=7, ha="center", va="baseline")
+    axes.set(xlim=(0, COLUMNS * 1.08), ylim=(len(rows) * pitch - 0.1, 0), aspect="equal")
+    axes.set_axis_off()
     return figure
 
 
 def _show(axes: Axes, picture: Tensor, box: tuple[float, float, float, float]) -> None:
-    """Draws a (C, H, W) picture into (left, right, bottom, top) without touching the limits of the axes."""
-    limits = axes.get_xlim(), axes.get_ylim()
+    """Draws a (C, H, W) picture into (left, right, bottom, top)."""
     pixels = picture.clamp(0, 1).permute(1, 2, 0).numpy()
     axes.imshow(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels, cmap="gray", vmin=0, vmax=1, extent=box)
-    axes.set(xlim=limits[0], ylim=limits[1])
 
 
 def _short(score: float) -> str:
-    return f"{score:.3g}"
+    return f"{score:#.3g}".rstrip(".")
 
 
 def _with_interval(value: float, interval: tuple[float, float]) -> str:

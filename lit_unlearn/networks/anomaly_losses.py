@@ -83,7 +83,7 @@ class CentreDistance(nn.Module):
         batches = x.to(self.centre.device, self.centre.dtype).split(batch_size)
         centre = torch.cat([self.encoder(batch) for batch in batches]).mean(0)
         self.train(was_training)
-        sign = torch.where(centre < 0, -1.0, 1.0)
+        sign = torch.where(centre < 0, -1, 1).to(centre)
         self.centre.copy_(torch.where(centre.abs() < least, sign * least, centre))
 
     def forward(self, x: Tensor) -> Tensor:

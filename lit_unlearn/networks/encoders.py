@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
+from lit_unlearn.errors import UserError
 from lit_unlearn.networks.normalization import batch_norm
 
 NetworkName = Literal["auto", "conv", "lenet", "mlp"]
@@ -23,12 +25,15 @@ def encoder(network: NetworkName, input_shape: Sequence[int], representation: in
             8-4 channels for grey pictures, 32-64-128 for colour), `mlp`, or `auto`: conv for pictures, mlp for tables.
         input_shape: (C, H, W) or (F,).
         representation: length of the representation.
+
+    Raises:
+        UserError: a convolutional network for tables.
     """
     match _resolve(network, input_shape):
         case "conv":
-            return ConvEncoder(input_shape, representation)
+            return _for_pictures(ConvEncoder(input_shape, representation))
         case "lenet":
-            return LeNetEncoder(input_shape, representation)
+            return _for_pictures(LeNetEncoder(input_shape, representation))
         case _:
             return MLPEncoder(input_shape, representation)
 
@@ -37,10 +42,13 @@ def decoder(network: NetworkName, input_shape: Sequence[int], representation: in
     """The mirror image of `encoder`: (B, representation) to (B, *input_shape), with arguments as there."""
     match _resolve(network, input_shape):
         case "conv":
-            return UpsamplingDecoder(input_shape, representation, conv_channels(), _halved(input_shape[1:], 3), kernel=3)
+            channels = conv_channels()
+            sizes = _halved(input_shape[1:], len(channels))
+            return _for_pictures(UpsamplingDecoder(input_shape, representation, channels, sizes, kernel=3))
         case "lenet":
             channels = lenet_channels(input_shape)
-            return UpsamplingDecoder(input_shape, representation, channels, _pooled(input_shape[1:], len(channels)), 5)
+            sizes = _pooled(input_shape[1:], len(channels))
+            return _for_pictures(UpsamplingDecoder(input_shape, representation, channels, sizes, kernel=5))
         case _:
             return MLPDecoder(input_shape, representation)
 
@@ -49,8 +57,13 @@ def _resolve(network: NetworkName, input_shape: Sequence[int]) -> str:
     if network == "auto":
         return "conv" if len(input_shape) == 3 else "mlp"
     if network != "mlp" and len(input_shape) != 3:
-        raise ValueError(f"network={network}: needs pictures (C, H, W), the data have shape {tuple(input_shape)}; use mlp")
+        raise UserError(f"network={network}: needs pictures (C, H, W), the data have shape {tuple(input_shape)}; use mlp")
     return network
+
+
+def _for_pictures(network: nn.Module) -> nn.Module:
+    """Weights with the channels innermost: a third less time a step on CPUs, and what tensor cores want."""
+    return network.to(memory_format=torch.channels_last)
 
 
 def conv_channels() -> list[int]:

@@ -1,6 +1,7 @@
 """The idx format of MNIST: two zero bytes, a type, the number of dimensions, their sizes, the values."""
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 
@@ -32,9 +33,11 @@ def read_idx(path: Path, ndim: int) -> NDArray[np.uint8]:
             f"{path}: starts with bytes {content[:4].hex() or 'none'}, an idx file of {ndim} dimensions starts with "
             f"{magic.hex()}; get the file anew"
         )
+    if len(content) < header:
+        raise UserError(f"{path}: cut short after {len(content)} bytes; get the file anew")
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4)]
-    values = np.frombuffer(content, np.uint8, offset=min(header, len(content)))
-    if len(values) != np.prod(shape):
+    values = np.frombuffer(content, np.uint8, offset=header)
+    if len(values) != math.prod(shape):
         raise UserError(
             f"{path}: holds {len(values)} values and its header says {' x '.join(map(str, shape))}; get the file anew"
         )

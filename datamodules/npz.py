@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from lit_unlearn.errors import UserError
 
 
-def read_npz(path: Path) -> dict[str, NDArray]:
+def read_npz(path: Path, name: str) -> dict[str, NDArray]:
     """All arrays of an npz file, by name.
+
+    Args:
+        path: the file.
+        name: what an error calls it.
 
     Raises:
         UserError: the file is absent, cut short, not npz, or holds Python objects.
@@ -20,7 +24,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         with np.load(path, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read as npz ({error}); save it with numpy.savez(file, X=array)") from error
+        raise UserError(f"{name}: cannot be read as npz ({error}); save it with numpy.savez(file, X=array)") from error
 
 
 def finite_float32(x: NDArray, name: str) -> NDArray[np.float32]:

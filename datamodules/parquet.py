@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
@@ -79,8 +80,8 @@ def read_parquet(
     for path in paths:
         try:
             table = pq.read_table(path)
-            columns.append(pa.chunked_array(table[picture_column].combine_chunks().field("bytes")))
-            labels.append(table[label_column].to_numpy().astype(np.int64))
+            columns.append(pc.struct_field(table[picture_column], "bytes"))
+            labels.append(np.array(table[label_column].to_pylist(), np.int64))
         except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
             raise UserError(
                 f"{path}: cut short, damaged or without pictures in '{picture_column}' and labels in "

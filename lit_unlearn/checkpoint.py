@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import torch
-from lightning import LightningModule, Trainer
+from lightning import LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Checkpoint
 from pydantic import Field
@@ -199,3 +199,18 @@ def load_method(path: str | Path) -> tuple[LightningModule, dict[str, Any]]:
     method.on_load_checkpoint(checkpoint)
     method.load_state_dict(checkpoint["state_dict"])
     return method.eval(), config
+
+
+def load_data(path: str | Path, **changed: Any) -> LightningDataModule:
+    """The data module of a checkpoint's run with what it measured of its training data, not yet set up.
+
+    Args:
+        path: a checkpoint.
+        changed: arguments of the data module to replace, such as `data_root`; those it does not have are left out.
+    """
+    checkpoint = read(path)
+    node = checkpoint[ENTRY]["config"]["data"]
+    data = configuration.build(node | {key: value for key, value in changed.items() if key in node})
+    if type(data).__qualname__ in checkpoint:
+        data.load_state_dict(checkpoint[type(data).__qualname__])
+    return data

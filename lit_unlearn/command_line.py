@@ -102,7 +102,7 @@ def speak() -> None:
         logger.setLevel(logging.INFO if first_process() else logging.ERROR)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for advice in ("does not have many workers", "You are using LearningRateMonitor", "Checkpoint directory"):
+    for advice in ("does not have many workers", "You are using LearningRateMonitor", "Checkpoint directory", "`isinstance.treespec"):
         warnings.filterwarnings("ignore", f".*{advice}")
 
 

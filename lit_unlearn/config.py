@@ -18,7 +18,7 @@ import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -114,6 +114,8 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
     """
     overrides = _parse(arguments)
     errors = [error for override in overrides for error in _group_error(override, config_dir)]
+    if errors:  # without them `check` sees these as well
+        errors += [error for override in overrides for error in _key_error(override, name)]
     if name == "fit" and not any(override.key_or_group == "experiment" for override in overrides):
         errors.append("experiment=: no experiment is named; choose one of " + ", ".join(choices("experiment", config_dir)))
     if errors:
@@ -154,8 +156,8 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
     offered: tuple[str, ...] = ()
     for path, node in nodes.items():
         if isinstance(node, dict):
-            errors += _check_node(path, node, offered)
-            if path == "data" and not errors:
+            errors += check_node(path, node, offered)
+            if path == "data" and "_target_" in node and not _target_error(path, node):
                 offered = imported(node["_target_"]).offers
     if not errors and name == "fit":
         errors += _check_domains(config)
@@ -183,11 +185,24 @@ def build(node: Mapping[str, Any], **extra: Any) -> Any:
     Args:
         node: a dictionary with `_target_`.
         extra: arguments that a configuration cannot hold, such as objects built before.
+
+    Raises:
+        UserError: the node may not be built, or its arguments do not go together.
     """
     refused = [line for path, inner in _targets("", node) for line in _target_error(path, inner)]
     if refused:
         raise UserError(refused)
-    return hydra.utils.instantiate(dict(node), _convert_="all", **extra)
+    try:
+        return hydra.utils.instantiate(dict(node), _convert_="all", **extra)
+    except InstantiationException as error:
+        from lightning.pytorch.utilities.exceptions import MisconfigurationException  # --help must not wait for it
+
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        if isinstance(cause, ValueError | MisconfigurationException):  # arguments that do not go together
+            raise UserError(f"{node['_target_']}: {' '.join(str(cause).split())}") from error
+        raise
 
 
 def component(node: Mapping[str, Any]) -> str:
@@ -245,6 +260,14 @@ def _group_error(override: Override, config_dir: str | None) -> list[str]:
     return [f"{group}={value}: no such {group}{_did_you_mean(str(value), options)}; allowed: {', '.join(options)}"]
 
 
+def _key_error(override: Override, name: str) -> list[str]:
+    keys = SCHEMAS[name].model_fields
+    key = override.key_or_group.split(".")[0]
+    if key in keys or key == "hydra":
+        return []
+    return [f"{override.input_line}: no such key{_did_you_mean(key, keys)}; allowed: {', '.join(keys)}"]
+
+
 def _forced(override: Override) -> str:
     """Values are added or replaced alike: keys are checked against signatures, which Hydra does not know."""
     line = override.input_line or ""
@@ -273,7 +296,8 @@ def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
     return [] if inspect.isclass(found) else [f"{path}._target_={target!r}: not a class; give a class"]
 
 
-def _check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> list[str]:
+def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> list[str]:
+    """Every error of a node with `_target_` and of those inside it; arguments in `offered` may be absent."""
     if "_target_" not in node:
         return [f"{path}._target_: missing; choose an option of {path.split('.')[0]} or give the class to build"]
     errors = []

@@ -11,22 +11,24 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
-from datamodules.anomaly.base import AnomalyDataModule
+from datamodules.anomaly.arrays import Arrays
 from datamodules.npz import finite_float32
 from lit_unlearn import checkpoint, config
 from lit_unlearn.errors import RunFailed, UserError
+from lit_unlearn.methods.anomaly.pu import Alpha
 from lit_unlearn.metrics.contamination import estimate_contamination
 from lit_unlearn.reproducibility import StepSeed
 
@@ -65,12 +67,12 @@ class PUDetector(OutlierMixin, BaseEstimator):
         self,
         method: str = "pu_svdd",
         *,
-        alpha: float | Literal["estimate"] = 0.1,
-        epochs: int = 50,
-        batch_size: int = 128,
-        labelled_batch_size: int = 64,
-        accelerator: str = "auto",
-        seed: int = 0,
+        alpha: Alpha = 0.1,
+        epochs: Annotated[int, Field(ge=1)] = 50,
+        batch_size: Annotated[int, Field(ge=2)] = 128,
+        labelled_batch_size: Annotated[int, Field(ge=1)] = 64,
+        accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+        seed: Annotated[int, Field(ge=0, lt=2**32)] = 0,
         **method_arguments: Any,
     ):
         self.method = method
@@ -99,8 +101,10 @@ class PUDetector(OutlierMixin, BaseEstimator):
 
         Raises:
             ValueError: X holds NaN, y has no 1 or no 0, an argument is unknown or out of range.
+            UserError: there is no such method, or it does not fit the data.
             RunFailed: training diverged.
         """
+        _check(PUDetector, super().get_params(deep=False))
         x = _items(X)
         known = _known_anomalies(y, len(x))
         self.scaler_ = StandardScaler() if x.ndim == 2 else FunctionTransformer()
@@ -109,8 +113,7 @@ class PUDetector(OutlierMixin, BaseEstimator):
         arrays = self._scaled(x[~known]), self._scaled(x[known])
         data = Arrays(*arrays, self.batch_size, self.labelled_batch_size, self.seed)
         with isolate_rng(), _quiet():
-            estimate = self.alpha == "estimate"
-            self.alpha_ = estimate_contamination(*arrays, self.seed) if estimate else _share(self.alpha)
+            self.alpha_ = estimate_contamination(*arrays, self.seed) if self.alpha == "estimate" else self.alpha
             torch.manual_seed(self.seed)
             self.method_ = self._untrained()
             self._trainer().fit(self.method_, datamodule=data)
@@ -132,12 +135,12 @@ class PUDetector(OutlierMixin, BaseEstimator):
         """(N,) 1 for items that score above the threshold, 0 for the others."""
         check_is_fitted(self, "method_")
         if not hasattr(self, "threshold_"):
-            raise NotFittedError("this PUDetector was loaded and has no threshold yet; call calibrate(X) on unlabeled items")
+            raise NotFittedError("loaded from a run without validation, so without a threshold; call calibrate(X) first")
         return (self.decision_function(X) > self.threshold_).astype(np.int64)
 
-    def fit_predict(self, X: ArrayLike, y: ArrayLike, **kwargs: Any) -> NDArray[np.int64]:  # type: ignore[override]
+    def fit_predict(self, X: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:  # type: ignore[override]
         """Trains on X and y, as `fit`, and gives the training items' labels, 1 for abnormal."""
-        return self.fit(X, y, **kwargs).labels_
+        return self.fit(X, y).labels_
 
     def calibrate(self, X: ArrayLike) -> Self:
         """Sets the threshold anew, at the (1 - alpha_) quantile of the scores of unlabeled items X."""
@@ -146,7 +149,10 @@ class PUDetector(OutlierMixin, BaseEstimator):
 
     @classmethod
     def load(cls, checkpoint_path: str | Path, alpha: float = 0.1) -> Self:
-        """A detector from a checkpoint of `python -m lit_unlearn.fit`; it scores, and after `calibrate` it predicts.
+        """A detector from a checkpoint of `python -m lit_unlearn.fit`, with items scaled as in its training.
+
+        The threshold comes from the scores of the run's held-out unlabeled items; without validation there are none,
+        and `calibrate` sets it. `decision_scores_` and `labels_` are those of `calibrate` only.
 
         Args:
             alpha: share of anomalies among unlabeled items, for methods that were not told one.
@@ -155,14 +161,15 @@ class PUDetector(OutlierMixin, BaseEstimator):
             UserError: the file is no checkpoint of ours.
         """
         method, run = checkpoint.load_method(checkpoint_path)
-        own = {key: value for key, value in run["method"].items() if key not in ("_target_", "input_shape", "alpha")}
-        told = float(method.alpha) if hasattr(method, "alpha") else alpha
-        detector = cls(config.component(run["method"]), alpha=told, seed=run["seed"], **own)
-        detector.method_, detector.alpha_ = method, told
-        detector.input_shape_ = run["method"].get("input_shape")
-        data = config.build(run["data"])  # its files are not read: only how it scales items is wanted
-        data.load_state_dict(checkpoint.read(checkpoint_path).get(type(data).__qualname__, {}))
+        data = checkpoint.load_data(checkpoint_path)
+        arguments = {key: value for key, value in run["method"].items() if key not in ("_target_", "input_shape", "alpha")}
+        known = float(method.alpha) if hasattr(method, "alpha") else alpha
+        detector = cls(config.component(run["method"]), alpha=known, seed=run["seed"], **arguments)
+        detector.method_, detector.alpha_ = method, known
         detector.scaler_ = FunctionTransformer(data.preprocess)
+        detector.input_shape_, detector.n_features_in_ = data.input_shape, math.prod(data.input_shape)
+        if method.unlabeled_quantiles.isfinite().all():
+            detector.threshold_ = float(torch.quantile(method.unlabeled_quantiles, 1 - known))
         return detector
 
     def _untrained(self) -> LightningModule:
@@ -170,10 +177,7 @@ class PUDetector(OutlierMixin, BaseEstimator):
         offered = {"input_shape": self.input_shape_, "alpha": self.alpha_}
         accepted = config.arguments_of(cls)
         arguments = {key: value for key, value in offered.items() if key in accepted} | self.method_arguments
-        target = {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
-        errors = config._check_node(self.method, target | arguments, ())
-        if errors:
-            raise ValueError("\n".join(errors))
+        _check(cls, arguments)
         return cls(**arguments)
 
     def _trainer(self) -> Trainer:
@@ -199,24 +203,6 @@ class PUDetector(OutlierMixin, BaseEstimator):
         self.threshold_ = float(np.quantile(scores[unlabeled], 1 - self.alpha_))
         self.labels_ = (scores > self.threshold_).astype(np.int64)
         return self
-
-
-class Arrays(AnomalyDataModule):
-    """Training data given as arrays, without a protocol, validation or test.
-
-    Args:
-        unlabeled, labelled: (U, *input_shape) and (A, *input_shape) float32.
-        batch_size, labelled_batch_size, seed: see `AnomalyDataModule`.
-    """
-
-    def __init__(
-        self, unlabeled: NDArray, labelled: NDArray, batch_size: int = 128, labelled_batch_size: int = 64, seed: int = 0
-    ):
-        super().__init__(batch_size=batch_size, labelled_batch_size=labelled_batch_size, seed=seed)
-        self.unlabeled, self.labelled = torch.from_numpy(unlabeled), torch.from_numpy(labelled)
-
-    def setup(self, stage: str | None = None) -> None:
-        """There is nothing to draw."""
 
 
 def _items(X: ArrayLike) -> NDArray[np.float32]:
@@ -245,10 +231,11 @@ def _known_anomalies(y: ArrayLike, num_items: int) -> NDArray[np.bool_]:
     return labels == 1
 
 
-def _share(alpha: float) -> float:
-    if not isinstance(alpha, (int, float)) or not 0 <= alpha < 1:
-        raise ValueError(f"alpha={alpha!r}: must be a number in [0, 1) or 'estimate'")
-    return float(alpha)
+def _check(cls: type, arguments: dict[str, Any]) -> None:
+    """Raises one ValueError for all unknown arguments, wrong types and values out of range of a constructor."""
+    errors = config.check_node(cls.__name__, {"_target_": f"{cls.__module__}.{cls.__qualname__}"} | arguments, ())
+    if errors:
+        raise ValueError("\n".join(errors))
 
 
 @contextmanager

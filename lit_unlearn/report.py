@@ -9,6 +9,8 @@ import json
 import math
 import os
 import platform
+import re
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -35,7 +37,7 @@ class Row:
         n: items it was measured on.
         ci95: 95 % interval of the value; None where none was computed.
         better: whether a higher or a lower value is better, or one close to `target` is.
-        target: the value aimed at; None where there is none.
+        target: the value aimed at; None where there is none (with better `target`: a plain fact).
         before: the same number for the model before the method was applied.
         reference: the same number for a model that never knew the target.
 
@@ -90,7 +92,7 @@ class Report:
     Attributes:
         experiment, method, data: their names.
         seed: of the run.
-        config_sha: SHA-256 of the resolved configuration.
+        config_sha: hash of the resolved configuration, as far as it decides the result.
         versions, hardware: see `versions` and `hardware`.
         cost: see `Cost`.
         rows: in the order in which they are shown.
@@ -133,7 +135,7 @@ class Report:
             "",
             f"Hardware: {', '.join(f'{name} {_joined(value)}' for name, value in self.hardware.items())}.",
             "",
-            f"Configuration: `config.yaml`, SHA-256 `{self.config_sha}`.",
+            f"Configuration: `config.yaml`, hash `{self.config_sha}`.",
         ]
         return "\n".join(lines) + "\n"
 
@@ -179,6 +181,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def reconstruction(method: type) -> list[str]:
+    """A note with what the method's module says after "Reconstructed:", if it says so."""
+    text = sys.modules[method.__module__].__doc__ or ""
+    found = re.search(r"^Reconstructed: (.+?)(?=\n\n|\Z)", text, re.DOTALL | re.MULTILINE)
+    return [f"the method is a reconstruction: {' '.join(found[1].split())}"] if found else []
+
+
 def peak_memory() -> dict[str, float]:
     """`peak_rss_mib` and `peak_gpu_mib` of this process so far, as fields for `Cost`."""
     gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
@@ -198,10 +207,15 @@ def summary(report: Report) -> str:
     """The rows as a plain table for the terminal, between a line on the run and the notes."""
     cost = report.cost
     head = f"{report.experiment}, seed {report.seed}: {cost.steps} steps in {cost.fit_seconds:.1f} s"
-    cells = _table(report.rows)
+    return "\n".join([head, "", plain_table(report.rows), "", *(f"note: {note}" for note in report.notes)]).rstrip()
+
+
+def plain_table(rows: list[Row]) -> str:
+    """Rows as aligned text."""
+    cells = _table(rows)
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([head, "", *table, "", *(f"note: {note}" for note in report.notes)]).rstrip()
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _table(rows: list[Row]) -> list[list[str]]:
@@ -213,7 +227,7 @@ def _table(rows: list[Row]) -> list[list[str]]:
             "" if row.ci95 is None else f"{_number(row.ci95[0])} to {_number(row.ci95[1])}",
             *("" if number is None else _number(number) for number in (row.before, row.reference)),
             str(row.n),
-            row.better if row.target is None else f"{row.better} {_number(row.target)}",
+            _aim(row),
         ]
         for row in rows
     ]
@@ -232,6 +246,12 @@ def _number(value: float) -> str:
     if 0 < abs(value) < 1e-3 or abs(value) >= 1e6:
         return f"{value:.2e}"
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
+
+
+def _aim(row: Row) -> str:
+    if row.better != "target":
+        return row.better
+    return "" if row.target is None else f"target {_number(row.target)}"
 
 
 def _joined(value: Any) -> str:

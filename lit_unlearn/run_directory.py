@@ -78,6 +78,8 @@ def _named(config: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     made_by = contents[checkpoint.ENTRY]["config"]["method"]["_target_"]
     if made_by != config["method"]["_target_"]:
         raise UserError(f"resume={path}: belongs to another method, {made_by}; this run is {config['method']['_target_']}")
+    if contents[checkpoint.ENTRY]["finished"]:
+        raise UserError(f"resume={path}: training had ended there; evaluate it: python -m lit_unlearn.evaluate checkpoint={path}")
     return path, contents
 
 

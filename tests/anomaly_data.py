@@ -14,7 +14,9 @@ from lit_unlearn import config
 from lit_unlearn.reproducibility import StepSeed
 
 
-def method_node(name: str, network: str = "auto", representation: int = 8, contamination: float = 0.1) -> dict[str, Any]:
+def method_node(
+    name: str, network: str = "auto", representation: int = 8, contamination: float = 0.1
+) -> dict[str, Any]:
     """The method's configuration, as an experiment with these values of the problem resolves it."""
     group = OmegaConf.load(config.EXPERIMENTS / "method" / f"{name}.yaml")
     model = {"network": network, "representation": representation}
@@ -25,8 +27,9 @@ def method_node(name: str, network: str = "auto", representation: int = 8, conta
 
 
 METHODS = [
-    name for name in config.choices("method") if "_target_: lit_unlearn.methods.anomaly." in
-    (config.EXPERIMENTS / "method" / f"{name}.yaml").read_text()
+    name
+    for name in config.choices("method")
+    if "_target_: lit_unlearn.methods.anomaly." in (config.EXPERIMENTS / "method" / f"{name}.yaml").read_text()
 ]
 
 
@@ -85,7 +88,12 @@ class Clusters(AnomalyDataModule):
 
 def trainer(**arguments: Any) -> Trainer:
     """A quiet Trainer on one CPU process; no checkpoints and no logger unless asked for."""
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
     ours = {"accelerator": "cpu", "devices": 1, "num_sanity_val_steps": 0, "use_distributed_sampler": False}
     callbacks = [StepSeed(0), *arguments.pop("callbacks", [])]
     return Trainer(**quiet | ours | arguments, callbacks=callbacks)

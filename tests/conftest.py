@@ -5,7 +5,9 @@ import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden/*.json with what is computed now")
+    parser.addoption(
+        "--update-golden", action="store_true", help="rewrite tests/golden/*.json with what is computed now"
+    )
 
 
 @pytest.fixture(autouse=True)

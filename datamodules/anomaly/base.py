@@ -4,7 +4,7 @@ import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -141,19 +141,27 @@ class AnomalyDataModule(LightningDataModule):
         """(n, *input_shape) items as they come to what the networks see; pictures are left as they are."""
         return x
 
+    def state_dict(self) -> dict[str, Any]:
+        """What scoring new items needs to know of the training data; part of every checkpoint."""
+        return {"input_shape": self.input_shape}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.input_shape = state_dict["input_shape"]
+
     def train_dataloader(self) -> ResumableLoader:
         sizes = [len(self.unlabeled), len(self.labelled)]
         sampler = EpochBatchSampler(sizes, [self.batch_size, self.labelled_batch_size], self.seed)
         return ResumableLoader(PUBatches(self.unlabeled, self.labelled), sampler, self.num_workers)
 
     def val_dataloader(self) -> DataLoader:
-        return self._evaluation_loader(self.validation)
+        return self.evaluation_loader(self.validation)
 
     def test_dataloader(self) -> DataLoader:
-        return self._evaluation_loader(self.test)
+        return self.evaluation_loader(self.test)
 
     def predict_dataloader(self) -> DataLoader:
-        return self._evaluation_loader(self.test)
+        return self.evaluation_loader(self.test)
 
-    def _evaluation_loader(self, items: EvaluationBatch, batch_size: int = 1000) -> DataLoader:
+    def evaluation_loader(self, items: EvaluationBatch, batch_size: int = 1000) -> DataLoader:
+        """All items in their order, on every process."""
         return DataLoader(EvaluationBatches(items.x, items.kind, batch_size), batch_size=None, shuffle=False)

@@ -48,7 +48,7 @@ def read_items(path: str, input_shape: Sequence[int]) -> tuple[list[str], NDArra
 
 
 def _read_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    arrays = read_npz(path)
+    arrays = read_npz(path, f"input={path}")
     if "X" not in arrays and len(arrays) != 1:
         raise UserError(f"input={path}: no array X; it holds {', '.join(arrays) or 'nothing'}; save it with X=...")
     x = arrays["X"] if "X" in arrays else next(iter(arrays.values()))

@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lightning import LightningDataModule, Trainer
@@ -23,8 +24,12 @@ def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> Evaluation
         UserError: the checkpoint is absent or cannot be read.
     """
     method, config = checkpoint.load_method(weights)
-    suite = importlib.import_module(f"lit_unlearn.evaluation.{configuration.domain(config['method'])}")
-    return suite.evaluate(method, data, trainer)
+    return suite(config).evaluate(method, data, trainer)
+
+
+def suite(config: dict[str, Any]) -> ModuleType:
+    """The module of the suite for a run's domain: `evaluate(method, data, trainer)`, and `score` for new data."""
+    return importlib.import_module(f"lit_unlearn.evaluation.{configuration.domain(config['method'])}")
 
 
 def trainer(node: dict[str, Any]) -> Trainer:

@@ -1,18 +1,23 @@
 """Suite of the anomaly domain: how well a detector's scores rank anomalies of seen and unseen kinds above normals."""
 
+import csv
+import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader
 
-from datamodules.anomaly.batches import NORMAL, SEEN, UNSEEN
+from datamodules.anomaly.batches import NORMAL, SEEN, UNSEEN, EvaluationBatch
+from datamodules.anomaly.inputs import read_items
 from lit_unlearn.errors import RunFailed
 from lit_unlearn.evaluation import anomaly_figures as figures
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.metrics.ranking import Ranking, ranking
-from lit_unlearn.report import Row
+from lit_unlearn.report import Row, reconstruction, write_atomically
 
 if TYPE_CHECKING:
     from datamodules.anomaly.base import AnomalyDataModule
@@ -41,8 +46,8 @@ def evaluate(method: LightningModule, data: "AnomalyDataModule", trainer: Traine
     Raises:
         RunFailed: a score is not finite.
     """
-    scores = test_scores(method, data, trainer)
     kind = data.test.kind.numpy()
+    scores = predicted_scores(method, trainer, data.predict_dataloader(), len(kind))
     rankings, notes = rank_splits(scores, kind)
     drawn = {"scores": figures.score_histogram(scores, kind), "curves": figures.ranking_curves(scores, kind, rankings)}
     if figures.are_pictures(data.test.x):
@@ -53,29 +58,59 @@ def evaluate(method: LightningModule, data: "AnomalyDataModule", trainer: Traine
             drawn["reconstructions"] = figures.reconstructions(data.test.x[shown], restored, scores[shown], kind[shown])
     return Evaluation(
         rows=[*detection_rows(rankings, kind), *data_rows(data), *alpha_rows(method, data)],
-        notes=[*notes, INTERVALS],
+        notes=[*reconstruction(type(method)), *notes, INTERVALS],
         figures=drawn,
         histograms={f"scores/{name}": scores[kind == k] for k, name in figures.KINDS.items() if (kind == k).any()},
         pr_curves={f"pr/{split}": _pr_curve(scores, kind, split) for split in rankings},
     )
 
 
-def test_scores(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer) -> NDArray[np.float64]:
-    """(N,) scores of the test items, in their order.
+def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, source: str, output: Path) -> int:
+    """Scores a user's new items and writes them as CSV: item, score, percentile.
+
+    The percentile is the share of held-out unlabeled training items that the item is more abnormal than, in per cent.
+
+    Args:
+        method: a trained detector.
+        data: the data module it was trained with, not set up; scales tables as in training.
+        trainer: runs the prediction.
+        source: what `datamodules.anomaly.inputs.read_items` reads.
+        output: the file to write.
+
+    Returns:
+        the number of items.
+
+    Raises:
+        UserError: the items cannot be read or do not fit the detector.
+        RunFailed: a score is not finite.
+    """
+    names, x = read_items(source, data.input_shape)
+    items = EvaluationBatch(torch.from_numpy(data.preprocess(x)), torch.zeros(len(x), dtype=torch.int64))
+    scores = predicted_scores(method, trainer, data.evaluation_loader(items), len(x))
+    percentiles = np.interp(scores, method.unlabeled_quantiles.double().cpu().numpy(), np.linspace(0, 100, 101))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["item", "score", "percentile"])
+    writer.writerows((name, f"{s:.6g}", f"{p:.1f}") for name, s, p in zip(names, scores, percentiles, strict=True))
+    write_atomically(output, text.getvalue())
+    return len(names)
+
+
+def predicted_scores(method: LightningModule, trainer: Trainer, loader: DataLoader, num_items: int) -> NDArray[np.float64]:
+    """(num_items,) scores of the items of a loader, in their order.
 
     Raises:
         RunFailed: a score is not finite.
         RuntimeError: the trainer gave this process only a part of the items.
     """
-    predictions = trainer.predict(method, dataloaders=data.predict_dataloader())
-    scores = torch.cat(predictions).double().cpu().numpy()
-    if len(scores) != len(data.test.kind):
-        raise RuntimeError(f"{len(scores)} scores for {len(data.test.kind)} items: use_distributed_sampler must be False")
+    scores = torch.cat(trainer.predict(method, dataloaders=loader)).double().cpu().numpy()
+    if len(scores) != num_items:
+        raise RuntimeError(f"{len(scores)} scores for {num_items} items: the trainer needs use_distributed_sampler=False")
     broken = np.flatnonzero(~np.isfinite(scores))
     if len(broken):
         raise RunFailed(
-            f"evaluation: {len(broken)} of {len(scores)} anomaly scores are not finite (the first is that of test item "
-            f"{broken[0]}: {scores[broken[0]]}); the training diverged, lower method.learning_rate"
+            f"{len(broken)} of {num_items} anomaly scores are not finite (the first is that of item {broken[0]}: "
+            f"{scores[broken[0]]}); training diverged, lower method.learning_rate and start again with overwrite=true"
         )
     return scores
 
@@ -107,7 +142,6 @@ def data_rows(data: "AnomalyDataModule") -> list[Row]:
     contamination, asked = data.parts.contamination, data.budget.contamination
     return [
         Row("data", "unlabeled", "contamination", contamination, num_unlabeled, None, "target", asked),
-        Row("data", "unlabeled", "items", num_unlabeled, num_unlabeled, None, "target"),
         Row("data", "labelled", "items", num_labelled, num_labelled, None, "target"),
     ]
 

@@ -57,7 +57,9 @@ def _resolve(network: NetworkName, input_shape: Sequence[int]) -> str:
     if network == "auto":
         return "conv" if len(input_shape) == 3 else "mlp"
     if network != "mlp" and len(input_shape) != 3:
-        raise UserError(f"network={network}: needs pictures (C, H, W), the data have shape {tuple(input_shape)}; use mlp")
+        raise UserError(
+            f"network={network}: needs pictures (C, H, W), the data have shape {tuple(input_shape)}; use mlp"
+        )
     return network
 
 

@@ -41,5 +41,3 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 def batch_norm(num_features: int) -> BatchNorm:
     """Batch normalisation as Deep SVDD wants it: no learnt scale or shift (Ruff et al. 2018, their code), eps 1e-4."""
     return BatchNorm(num_features, eps=1e-4, affine=False)
-
-

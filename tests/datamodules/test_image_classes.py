@@ -31,7 +31,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
-def labels_in(x: torch.Tensor, channels: int) -> list[int]:
+def labels_in(x: torch.Tensor) -> list[int]:
     """The generated pictures carry their label in their first value (of the first pixel, where they are in colour)."""
     return (x[:, 0, 0, 0] * 255).round().int().tolist()
 
@@ -46,13 +46,13 @@ def test_pictures_go_where_their_class_may_go(data_set: type[ImageClasses], data
     assert data.unlabeled.shape == (25, *shape)
     assert (data.unlabeled.min(), data.unlabeled.max()) == (0, 1)
 
-    unlabeled, labelled = labels_in(data.unlabeled, shape[0]), labels_in(data.labelled, shape[0])
+    unlabeled, labelled = labels_in(data.unlabeled), labels_in(data.labelled)
     assert np.array_equal(np.array(unlabeled) != 3, data.parts.unlabeled_kind == 1)
     assert unlabeled.count(3) == 20
     assert len(labelled) == 6
     assert not {3, 7} & set(labelled)
     assert 7 not in unlabeled
-    kinds = [{3: 0, 7: 2}.get(label, 1) for label in labels_in(data.test.x, shape[0])]
+    kinds = [{3: 0, 7: 2}.get(label, 1) for label in labels_in(data.test.x)]
     assert data.test.kind.tolist() == kinds == [0] * 20 + [1] * 10 + [2] * 10
 
 
@@ -145,5 +145,7 @@ def test_real_pictures_are_upright_and_bright_where_clothes_are():
     images = FashionMNIST(data_root=REAL_DATA).read()
     assert Path(REAL_DATA, "fashion_mnist").is_dir()
     assert np.bincount(images.train_labels).tolist() == [6000] * 10
-    trousers = images.train[np.flatnonzero(images.train_labels == images.class_names.index("Trouser"))].mean(axis=(0, 1))
+    trousers = images.train[np.flatnonzero(images.train_labels == images.class_names.index("Trouser"))].mean(
+        axis=(0, 1)
+    )
     assert trousers[:, 10:18].mean() > 3 * trousers[:, :6].mean()  # upright: legs in the middle columns

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from datamodules.idx import read_idx, write_idx
@@ -81,11 +83,17 @@ def test_idx_bytes_worked_out_by_hand(tmp_path: Path):
         (cut, "cut short or damaged"),
         (lambda path: path.write_bytes(b""), "starts with bytes none"),
         (lambda path: path.write_bytes(b"<html>not found</html>"), "cut short or damaged (Not a gzipped file"),
-        (lambda path: rewrite(path, lambda content: content[:-7]), "holds 313593 values and its header says 400 x 28 x 28"),
+        (
+            lambda path: rewrite(path, lambda content: content[:-7]),
+            "holds 313593 values and its header says 400 x 28 x 28",
+        ),
         (lambda path: rewrite(path, lambda content: content + b"x"), "holds 313601 values"),
-        (lambda path: rewrite(path, lambda content: content[:9]), "holds 0 values"),
+        (lambda path: rewrite(path, lambda content: content[:9]), "cut short after 9 bytes"),
         (lambda path: rewrite(path, lambda content: b"PK" + content[2:]), "starts with bytes 504b0803"),
-        (lambda path: write_idx(path, np.zeros(400, np.uint8)), "starts with bytes 00000801, an idx file of 3 dimensions"),
+        (
+            lambda path: write_idx(path, np.zeros(400, np.uint8)),
+            "starts with bytes 00000801, an idx file of 3 dimensions",
+        ),
         (lambda path: write_idx(path, np.zeros((400, 32, 28), np.uint8)), "pictures of 28x32 pixels, must be 28x28"),
     ],
 )
@@ -123,12 +131,20 @@ def test_damaged_parquet_pictures(tmp_path: Path, damage: Callable[[Path], None]
     assert message in line
 
 
-def test_parquet_without_the_columns(tmp_path: Path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"img": [1, 2], "label": [0, 1]},
+        {"image": [1, 2], "label": [0, 1]},
+        {"img": [{"path": "a"}], "label": [0]},
+        {"img": [{"bytes": b"a"}], "fine_label": [0]},
+        {"img": [{"bytes": b"a"}], "label": ["cat"]},
+        {"img": [{"bytes": b"a"}], "label": [None]},
+    ],
+)
+def test_parquet_with_other_columns(tmp_path: Path, columns: dict[str, list]):
     path = write_cifar_folder(tmp_path / "cifar10") / SHARD
-    pq.write_table(pa.table({"img": pa.array([1, 2]), "label": pa.array([0, 1])}), path)
-    assert one_line(read_cifar10, tmp_path).startswith(f"{path}: ")
-    pq.write_table(pa.table({"image": pa.array([1, 2]), "label": pa.array([0, 1])}), path)
-    assert one_line(read_cifar10, tmp_path).startswith(f"{path}: ")
+    pq.write_table(pa.table(columns), path)
+    line = one_line(read_cifar10, tmp_path)
+    assert line.startswith(f"{path}: ")
+    assert "without pictures in 'img' and labels in 'label'" in line

@@ -118,7 +118,7 @@ def test_too_many_anomalies():
 
 
 def test_nothing_to_learn_from():
-    with pytest.raises(UserError, match="data.num_labelled=0: no labelled anomaly"):
+    with pytest.raises(UserError, match=r"data\.num_labelled=0: no labelled anomaly"):
         drawn(num_labelled=0)
 
 

@@ -43,7 +43,9 @@ def test_positive_bce_has_the_values_of_the_table(loss: float, value: float, slo
     torch.testing.assert_close(dy, torch.tensor([slope], dtype=torch.float64), rtol=1e-11, atol=1e-16)
 
 
-@pytest.mark.parametrize(("dtype", "autocast"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)])
+@pytest.mark.parametrize(
+    ("dtype", "autocast"), [(torch.float32, False), (torch.bfloat16, False), (torch.bfloat16, True)]
+)
 def test_positive_bce_is_finite_at_any_scale(dtype: torch.dtype, autocast: bool):
     loss = torch.tensor([0, 1e-12, 1e-6, 1, 1e4], dtype=dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):

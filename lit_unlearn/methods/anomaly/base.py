@@ -1,5 +1,6 @@
 """What every anomaly detector shares: a score, validation on what a user knows, an optimiser, FSDP2."""
 
+import math
 import pickle
 from typing import Annotated
 
@@ -25,14 +26,17 @@ class AnomalyDetector(LightningModule):
     A subclass builds `self.loss`, a module from (B, *input_shape) to (B,).
     Validation logs `val/auroc`: held-out labelled anomalies against held-out unlabeled items. With a share c of
     anomalies among the latter it is (1 - c) AUROC + c / 2, so its order is that of the true AUROC, and it needs no
-    label that the user does not have.
+    label that the user does not have. The percentiles of the scores of the held-out unlabeled items are kept in
+    `unlabeled_quantiles`, so that a new score can be read as "more abnormal than so many per cent of the data".
     """
 
     loss: nn.Module
+    unlabeled_quantiles: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self._validation: list[tuple[Tensor, Tensor]] = []
+        self.register_buffer("unlabeled_quantiles", torch.full((101,), math.nan))
 
     def anomaly_score(self, x: Tensor) -> Tensor:
         """(B, *input_shape) float32 to (B,) scores, higher for what is more abnormal."""
@@ -49,7 +53,9 @@ class AnomalyDetector(LightningModule):
         self._validation.clear()
         # Ranks, because torchmetrics squashes anything outside [0, 1] with a sigmoid and so makes ties.
         ranks = torch.unique(scores, return_inverse=True)[1].double() / len(scores)
-        self.log("val/auroc", binary_auroc(ranks, labels).float(), prog_bar=True)
+        self.log("val/auroc", binary_auroc(ranks, labels).float(), prog_bar=True, sync_dist=True)
+        percent = torch.linspace(0, 1, 101, device=scores.device)
+        self.unlabeled_quantiles.copy_(torch.quantile(scores[labels == 0].float(), percent))
 
     def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
         return self.anomaly_score(batch.x)
@@ -92,6 +98,7 @@ class NetworkDetector(AnomalyDetector):
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # FSDP2; a plain run keeps the network whole
             for network in self.loss.children():
+                network.to(memory_format=torch.contiguous_format)  # it shards no other layout
                 torch.distributed.fsdp.fully_shard(network, mesh=self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -169,8 +176,8 @@ def copy_encoder(checkpoint: str, encoder: nn.Module) -> None:
         weights = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
         prefix = "loss.encoder."
         encoder.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-    except (OSError, KeyError, RuntimeError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
+    except (OSError, EOFError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
             f"method.pretrained={checkpoint}: cannot take its encoder ({reason}); "
             "give a checkpoint of method=autoencoder trained with the same network, representation and data"

@@ -20,7 +20,7 @@ from pydantic import Field
 from torch import Tensor
 
 from datamodules.anomaly.batches import PUBatch
-from lit_unlearn.losses.reduction import batch_mean
+from lit_unlearn.losses.reduction import batch_mean, gather
 from lit_unlearn.methods.anomaly.base import CentredDetector
 
 
@@ -61,5 +61,5 @@ class DeepSVDD(CentredDetector):
         if self.boundary == "one_class":
             return batch_mean(distance)
         if self.current_epoch >= self.warmup_epochs:
-            self.radius.copy_(batch_mean(distance.detach().sqrt().quantile(1 - self.nu).view(1)))
+            self.radius.copy_(gather(distance)[0].sqrt().quantile(1 - self.nu))
         return batch_mean(soft_boundary(distance, self.radius, self.nu))

@@ -33,9 +33,7 @@ class IsolationForest(AnomalyDetector):
 
     loss: IsolationForestScore
 
-    def __init__(
-        self, num_trees: Annotated[int, Field(ge=1)] = 100, max_samples: Annotated[int, Field(ge=2)] = 256
-    ):
+    def __init__(self, num_trees: Annotated[int, Field(ge=1)] = 100, max_samples: Annotated[int, Field(ge=2)] = 256):
         super().__init__()
         self.loss = IsolationForestScore(num_trees, max_samples)
         self.automatic_optimization = False

@@ -94,12 +94,17 @@ def test_classifier_by_hand(phi, loss):
 
 def test_surrogate_losses_are_safe_at_any_logit():
     margin = torch.tensor([-1e4, -1.0, 0.0, 1.0, 1e4], dtype=torch.float64, requires_grad=True)
-    expected = {"sigmoid": [1, sigmoid(1), 0.5, sigmoid(-1), 0], "logistic": [1e4, softplus(1), math.log(2), softplus(-1), 0]}
+    expected = {
+        "sigmoid": [1, sigmoid(1), 0.5, sigmoid(-1), 0],
+        "logistic": [1e4, softplus(1), math.log(2), softplus(-1), 0],
+    }
     for phi in ("sigmoid", "logistic"):
         loss = surrogate_loss(margin, phi)
         assert loss.tolist() == pytest.approx(expected[phi])
         assert torch.autograd.grad(loss.sum(), margin)[0].isfinite().all()
-        assert torch.autograd.gradcheck(lambda m, phi=phi: surrogate_loss(m, phi), margin[1:4].detach().requires_grad_())
+        assert torch.autograd.gradcheck(
+            lambda m, phi=phi: surrogate_loss(m, phi), margin[1:4].detach().requires_grad_()
+        )
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,9 @@ def test_alpha_zero_is_the_unsupervised_method(name: str, unsupervised: str, val
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ["autoencoder", "abc", "deep_svdd", "deep_sad", "pu_svdd", "pu_autoencoder", "pu_classifier"])
+@pytest.mark.parametrize(
+    "name", ["autoencoder", "abc", "deep_svdd", "deep_sad", "pu_svdd", "pu_autoencoder", "pu_classifier"]
+)
 def test_order_of_the_items_does_not_matter(name: str):
     swapped = value(name, UNLABELED[::-1], LABELLED[::-1])
     assert swapped == pytest.approx(value(name), rel=1e-12)
@@ -154,7 +161,9 @@ def test_soft_boundary_by_hand():
     radius = torch.tensor(2.0, dtype=torch.float64)
     loss = soft_boundary(distance, radius, nu=0.5)
     assert loss.tolist() == [4, 4, 14]  # R^2 = 4; the last one is 5 outside, over nu
-    assert torch.autograd.gradcheck(lambda d: soft_boundary(d, radius, 0.5), torch.tensor([1.0, 9.0]).double().requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda d: soft_boundary(d, radius, 0.5), torch.tensor([1.0, 9.0]).double().requires_grad_()
+    )
 
 
 def test_soft_boundary_follows_the_distances_after_the_warm_up(monkeypatch: pytest.MonkeyPatch):

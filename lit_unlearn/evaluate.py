@@ -1,0 +1,75 @@
+"""Evaluate a trained method again, or score new data with it: `python -m lit_unlearn.evaluate checkpoint=...`."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lit_unlearn import command_line
+from lit_unlearn import config as configuration
+from lit_unlearn.errors import UserError
+
+if TYPE_CHECKING:
+    from lit_unlearn.evaluation.result import Evaluation
+
+
+def main(arguments: list[str]) -> None:
+    """The command line: Hydra overrides and `--help`."""
+    overrides, config_dir = command_line.options(arguments, "evaluate")
+    evaluate(overrides, config_dir)
+
+
+def evaluate(overrides: list[str], config_dir: str | None = None) -> "Evaluation | None":
+    """Runs the suite of the method's domain on its test data, or scores `input` into `output`.
+
+    Args:
+        overrides: as on the command line, `["checkpoint=checkpoints/pu_svdd/digits/seed0/last.ckpt"]`.
+        config_dir: a folder with more trainer/ files.
+
+    Returns:
+        what was measured; None where new data were scored.
+
+    Raises:
+        UserError: what the user can put right; nothing has been written.
+    """
+    config = configuration.compose(overrides, "evaluate", config_dir)
+    errors = configuration.check(config, "evaluate")
+    if not errors and config["input"] is not None and config["output"] is None:
+        errors.append("output: missing; give output=scores.csv, where the scores of input are to be written")
+    if errors:
+        raise UserError(errors)
+    command_line.speak()
+    return _score(config) if config["input"] is not None else _measure(config)
+
+
+def _measure(config: dict[str, Any]) -> "Evaluation":
+    """The suite, on the data set of the checkpoint's run."""
+    from lit_unlearn import checkpoint, evaluation, report
+
+    weights = Path(config["checkpoint"])
+    moved = {} if config["data_root"] is None else {"data_root": config["data_root"]}
+    data = checkpoint.load_data(weights, **moved)
+    data.prepare_data()
+    data.setup("test")
+    result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
+    folder = Path(config["output"] or weights.parent / f"evaluation-{weights.stem}")
+    result.write_figures(folder / "figures")
+    print(report.plain_table(result.rows) + f"\n\n{folder}/figures")
+    return result
+
+
+def _score(config: dict[str, Any]) -> None:
+    """Scores of new items, written as lines of `output`."""
+    from lit_unlearn import checkpoint, evaluation
+
+    output = Path(config["output"])
+    if not output.parent.is_dir():
+        raise UserError(f"output={output}: no folder {output.parent}; make it first")
+    method, made_with = checkpoint.load_method(config["checkpoint"])
+    data = checkpoint.load_data(config["checkpoint"])
+    suite = evaluation.suite(made_with)
+    num_items = suite.score(method, data, evaluation.trainer(config["trainer"]), config["input"], output)
+    print(f"{num_items} items scored: {output}")
+
+
+if __name__ == "__main__":
+    sys.exit(command_line.run(main))

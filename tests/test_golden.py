@@ -1,0 +1,53 @@
+"""Ten optimiser steps of each method, float64, one thread: a change that is not meant to compute anything else does not.
+
+`pytest tests/test_golden.py --update-golden` rewrites tests/golden/*.json; look at the difference before you commit it.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from lightning import Callback
+
+from tests.anomaly_data import METHODS, Generated, build_method, trainer
+
+GOLDEN = Path(__file__).parent / "golden"
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*is smaller than the logging")
+
+
+class Losses(Callback):
+    """Keeps the loss of each step."""
+
+    def __init__(self) -> None:
+        self.values: list[float] = []
+
+    def on_train_batch_end(self, fit, method, outputs, batch, batch_idx: int) -> None:
+        if outputs:  # a forest has no loss
+            self.values.append(outputs["loss"].item())
+
+
+def ten_steps(name: str) -> dict[str, list[float]]:
+    """The losses of ten steps (three batches an epoch) and the scores of five test items after them."""
+    data, losses = Generated(), Losses()
+    data.setup()
+    method = build_method(name, [1, 8, 8])
+    trainer(max_steps=10, max_epochs=10, precision="64-true", callbacks=[losses]).fit(method, datamodule=data)
+    method.eval()
+    return {"losses": losses.values, "scores": method(data.test.x[::12].double()).tolist()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_ten_steps(name: str, request: pytest.FixtureRequest):
+    file, computed = GOLDEN / f"{name}.json", ten_steps(name)
+    if request.config.getoption("--update-golden"):
+        file.write_text(json.dumps(computed, indent=1) + "\n")
+    assert file.exists(), f"no golden file of {name}: run pytest tests/test_golden.py --update-golden"
+    expected = json.loads(file.read_text())
+    assert len(computed["losses"]) in (0, 10)
+    for key in ("losses", "scores"):
+        assert computed[key] == pytest.approx(expected[key], rel=1e-9, abs=1e-9), key
+
+
+def test_golden_files_belong_to_methods():
+    assert {file.stem for file in GOLDEN.glob("*.json")} == set(METHODS)

@@ -1,9 +1,12 @@
-"""Any detector of the anomaly domain as a scikit-learn estimator, in PyOD's convention: 1 and a high score are abnormal.
+"""Any detector of the anomaly domain as a scikit-learn estimator, in PyOD's convention: what is abnormal scores high.
 
-    detector = PUDetector("pu_svdd", alpha=0.05).fit(X, y)      # y: 1 a known anomaly, 0 anything else
+A new detector, then a trained one:
+
+    detector = PUDetector("pu_svdd", alpha=0.05).fit(X, y)  # y: 1 a known anomaly, 0 anything else
     scores, flags = detector.decision_function(X_new), detector.predict(X_new)
-    detector = PUDetector.load("checkpoints/pu_svdd/digits/seed0/last.ckpt").calibrate(X_unlabeled)
+    flags = PUDetector.load("checkpoints/pu_svdd/digits/seed0/last.ckpt").predict(X_new)
 """
+# ruff: noqa: N803  (X is scikit-learn's name)
 
 import logging
 import math
@@ -16,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
+from lightning.fabric.utilities.warnings import PossibleUserWarning
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
@@ -135,7 +139,7 @@ class PUDetector(OutlierMixin, BaseEstimator):
         """(N,) 1 for items that score above the threshold, 0 for the others."""
         check_is_fitted(self, "method_")
         if not hasattr(self, "threshold_"):
-            raise NotFittedError("loaded from a run without validation, so without a threshold; call calibrate(X) first")
+            raise NotFittedError("loaded from a run without validation, hence no threshold; call calibrate(X) first")
         return (self.decision_function(X) > self.threshold_).astype(np.int64)
 
     def fit_predict(self, X: ArrayLike, y: ArrayLike) -> NDArray[np.int64]:  # type: ignore[override]
@@ -160,9 +164,11 @@ class PUDetector(OutlierMixin, BaseEstimator):
         Raises:
             UserError: the file is no checkpoint of ours.
         """
+        method: Any  # of a class that is known when the file is read
         method, run = checkpoint.load_method(checkpoint_path)
-        data = checkpoint.load_data(checkpoint_path)
-        arguments = {key: value for key, value in run["method"].items() if key not in ("_target_", "input_shape", "alpha")}
+        data: Any = checkpoint.load_data(checkpoint_path)
+        set_here = ("_target_", "input_shape", "alpha")
+        arguments = {key: value for key, value in run["method"].items() if key not in set_here}
         known = float(method.alpha) if hasattr(method, "alpha") else alpha
         detector = cls(config.component(run["method"]), alpha=known, seed=run["seed"], **arguments)
         detector.method_, detector.alpha_ = method, known
@@ -181,16 +187,17 @@ class PUDetector(OutlierMixin, BaseEstimator):
         return cls(**arguments)
 
     def _trainer(self) -> Trainer:
-        quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
         return Trainer(
             max_epochs=self.epochs,
             accelerator=self.accelerator,
             devices=1,
             limit_val_batches=0,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             callbacks=[StepSeed(self.seed)],
-            **quiet,
         )
 
     def _scaled(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -213,9 +220,10 @@ def _items(X: ArrayLike) -> NDArray[np.float32]:
     if x.ndim not in (2, 4) or x.size == 0:
         raise ValueError(f"X: shape {x.shape}, must be (N, F) for tables or (N, C, H, W) for pictures")
     if x.ndim == 4 and np.asarray(X).dtype == np.uint8:
-        return x / 255
+        return x / np.float32(255)
     if x.ndim == 4 and (x.min() < 0 or x.max() > 1):
-        raise ValueError(f"X: values from {x.min():g} to {x.max():g}, pictures must lie in [0, 1] or be uint8; scale them")
+        found = f"values from {x.min():g} to {x.max():g}"
+        raise ValueError(f"X: {found}, pictures must be uint8 or lie in [0, 1]; scale them")
     return x
 
 
@@ -240,12 +248,12 @@ def _check(cls: type, arguments: dict[str, Any]) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No lines from Lightning and no advice on loaders and logging; warnings about the data or the training remain."""
+    """No lines and no advice from Lightning; other warnings remain."""
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning")
-        warnings.filterwarnings("ignore", ".*does not have many workers")
+        warnings.simplefilter("ignore", PossibleUserWarning)
         for logger in loggers:
             logger.setLevel(logging.WARNING)
         try:

@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lit_unlearn import command_line
-from lit_unlearn import config as configuration
+from lit_unlearn import command_line, config as configuration
 from lit_unlearn.errors import UserError
 
 if TYPE_CHECKING:

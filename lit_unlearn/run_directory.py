@@ -11,8 +11,7 @@ import yaml
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lit_unlearn import checkpoint
-from lit_unlearn import config as configuration
+from lit_unlearn import checkpoint, config as configuration
 from lit_unlearn.command_line import first_process
 from lit_unlearn.errors import UserError
 from lit_unlearn.progress import progress

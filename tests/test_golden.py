@@ -1,4 +1,4 @@
-"""Ten optimiser steps of each method, float64, one thread: a change that is not meant to compute anything else does not.
+"""Ten optimiser steps of each method, float64, one thread: what is not meant to change a number does not.
 
 `pytest tests/test_golden.py --update-golden` rewrites tests/golden/*.json; look at the difference before you commit it.
 """

@@ -26,7 +26,7 @@ class ADBench(AnomalyDataModule):
 
     The seed draws three fifths of the normal rows and of the seen anomalies for training; the rest is for the test.
     A table has no classes of anomalies, so we make some: k-means groups them once, whatever the seed. One group is
-    unseen and wholly left to the test, the others are seen. [ours]
+    unseen and wholly left to the test, the others are seen. This grouping is ours, ADBench has none.
 
     With the defaults of `AnomalyDataModule` a table's anomalies, which are few, decide how many normal rows are used:
     about 300 of `thyroid`, 11,500 of `shuttle`. A lower `contamination` uses more of them.

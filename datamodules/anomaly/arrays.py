@@ -1,25 +1,27 @@
 """Anomaly data that a caller has in memory already, for use without configuration."""
 
 import torch
+from lightning import LightningDataModule
 from numpy.typing import NDArray
 
-from datamodules.anomaly.base import AnomalyDataModule
+from datamodules.anomaly.base import PUBatches
+from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
 
 
-class Arrays(AnomalyDataModule):
+class Arrays(LightningDataModule):
     """Training data given as arrays: no protocol, no validation, no test.
 
     Args:
         unlabeled, labelled: (U, *input_shape) and (A, *input_shape) float32.
-        batch_size, labelled_batch_size, seed: see `AnomalyDataModule`.
+        batch_size, labelled_batch_size: items of each in an optimiser step, over all processes.
+        seed: of the order of the batches.
     """
 
-    def __init__(
-        self, unlabeled: NDArray, labelled: NDArray, batch_size: int = 128, labelled_batch_size: int = 64, seed: int = 0
-    ):
-        super().__init__(batch_size=batch_size, labelled_batch_size=labelled_batch_size, seed=seed)
+    def __init__(self, unlabeled: NDArray, labelled: NDArray, batch_size: int, labelled_batch_size: int, seed: int):
+        super().__init__()
         self.unlabeled, self.labelled = torch.from_numpy(unlabeled), torch.from_numpy(labelled)
-        self.input_shape = list(unlabeled.shape[1:])
+        self.batch_sizes, self.seed = [batch_size, labelled_batch_size], seed
 
-    def setup(self, stage: str | None = None) -> None:
-        """There is nothing to draw."""
+    def train_dataloader(self) -> ResumableLoader:
+        sampler = EpochBatchSampler([len(self.unlabeled), len(self.labelled)], self.batch_sizes, self.seed)
+        return ResumableLoader(PUBatches(self.unlabeled, self.labelled), sampler)

@@ -7,8 +7,7 @@ from typing import Any
 
 from lightning import LightningDataModule, Trainer
 
-from lit_unlearn import checkpoint
-from lit_unlearn import config as configuration
+from lit_unlearn import checkpoint, config as configuration
 from lit_unlearn.evaluation.result import Evaluation
 
 

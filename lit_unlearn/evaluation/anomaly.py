@@ -3,7 +3,7 @@
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -49,7 +49,11 @@ def evaluate(method: LightningModule, data: "AnomalyDataModule", trainer: Traine
     kind = data.test.kind.numpy()
     scores = predicted_scores(method, trainer, data.predict_dataloader(), len(kind))
     rankings, notes = rank_splits(scores, kind)
-    drawn = {"scores": figures.score_histogram(scores, kind), "curves": figures.ranking_curves(scores, kind, rankings)}
+    members = {split: in_split(kind, split) for split in rankings}
+    drawn = {
+        "scores": figures.score_histogram(scores, kind),
+        "curves": figures.ranking_curves(scores, kind, members, rankings),
+    }
     if figures.are_pictures(data.test.x):
         drawn["extremes"] = figures.extremes(data.test.x, scores, kind)
         if hasattr(method, "loss") and hasattr(method.loss, "reconstruct"):
@@ -87,7 +91,8 @@ def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, 
     names, x = read_items(source, data.input_shape)
     items = EvaluationBatch(torch.from_numpy(data.preprocess(x)), torch.zeros(len(x), dtype=torch.int64))
     scores = predicted_scores(method, trainer, data.evaluation_loader(items), len(x))
-    percentiles = np.interp(scores, method.unlabeled_quantiles.double().cpu().numpy(), np.linspace(0, 100, 101))
+    quantiles: Any = method.unlabeled_quantiles
+    percentiles = np.interp(scores, quantiles.double().cpu().numpy(), np.linspace(0, 100, 101))
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["item", "score", "percentile"])
@@ -96,16 +101,17 @@ def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, 
     return len(names)
 
 
-def predicted_scores(method: LightningModule, trainer: Trainer, loader: DataLoader, num_items: int) -> NDArray[np.float64]:
-    """(num_items,) scores of the items of a loader, in their order.
+def predicted_scores(method: LightningModule, trainer: Trainer, loader: DataLoader, num_items: int) -> NDArray:
+    """(num_items,) float64 scores of the items of a loader, in their order.
 
     Raises:
         RunFailed: a score is not finite.
         RuntimeError: the trainer gave this process only a part of the items.
     """
-    scores = torch.cat(trainer.predict(method, dataloaders=loader)).double().cpu().numpy()
+    predictions: Any = trainer.predict(method, dataloaders=loader)
+    scores = torch.cat(predictions).double().cpu().numpy()
     if len(scores) != num_items:
-        raise RuntimeError(f"{len(scores)} scores for {num_items} items: the trainer needs use_distributed_sampler=False")
+        raise RuntimeError(f"{len(scores)} scores for {num_items} items: the trainer must not share them out")
     broken = np.flatnonzero(~np.isfinite(scores))
     if len(broken):
         raise RunFailed(
@@ -119,7 +125,7 @@ def rank_splits(scores: NDArray, kind: NDArray) -> tuple[dict[str, Ranking], lis
     """The ranking of each split that has both normal items and anomalies, and a note on each that has not."""
     rankings, notes = {}, []
     for split, anomalies in SPLITS.items():
-        chosen = _chosen(kind, split)
+        chosen = in_split(kind, split)
         if len(np.unique(kind[chosen] != NORMAL)) == 2:
             rankings[split] = ranking(scores[chosen], kind[chosen] != NORMAL, kind[chosen])
         else:
@@ -129,14 +135,14 @@ def rank_splits(scores: NDArray, kind: NDArray) -> tuple[dict[str, Ranking], lis
 
 
 def detection_rows(rankings: dict[str, Ranking], kind: NDArray) -> list[Row]:
-    counts = {split: int(_chosen(kind, split).sum()) for split in rankings}
+    counts = {split: int(in_split(kind, split).sum()) for split in rankings}
     auroc = [Row("detection", s, "auroc", r.auroc, counts[s], r.auroc_ci95, "higher") for s, r in rankings.items()]
     auprc = [Row("detection", s, "auprc", r.auprc, counts[s], r.auprc_ci95, "higher") for s, r in rankings.items()]
     return auroc + auprc
 
 
 def data_rows(data: "AnomalyDataModule") -> list[Row]:
-    """The realised contamination of the unlabeled training items beside the one asked for, and how many were labelled."""
+    """The realised contamination of the unlabeled training items beside the one asked for; the number of labels."""
     assert data.parts is not None
     num_unlabeled, num_labelled = len(data.unlabeled), len(data.labelled)
     contamination, asked = data.parts.contamination, data.budget.contamination
@@ -148,31 +154,33 @@ def data_rows(data: "AnomalyDataModule") -> list[Row]:
 
 def alpha_rows(method: LightningModule, data: "AnomalyDataModule") -> list[Row]:
     """The method's alpha, given or estimated, beside the realised share of anomalies that it stands for."""
-    if not hasattr(method, "alpha"):
+    alpha: Any = getattr(method, "alpha", None)
+    if alpha is None:
         return []
     assert data.parts is not None
     anomalies, items = data.parts.contamination * len(data.unlabeled), len(data.unlabeled)
     if getattr(method, "unlabeled_includes_labelled", False):
         anomalies, items = anomalies + len(data.labelled), items + len(data.labelled)
-    return [Row("method", "unlabeled", "alpha", float(method.alpha), items, None, "target", anomalies / items)]
+    return [Row("method", "unlabeled", "alpha", float(alpha), items, None, "target", anomalies / items)]
 
 
 @torch.no_grad()
 def reconstruct(method: LightningModule, x: torch.Tensor) -> torch.Tensor:
     """What the method's autoencoder makes of the items, in eval mode; same shape, on the CPU."""
-    was_training = method.loss.training
-    method.loss.eval()
-    restored = method.loss.reconstruct(x.to(method.device)).float().cpu()
-    method.loss.train(was_training)
+    autoencoder: Any = method.loss
+    was_training = autoencoder.training
+    autoencoder.eval()
+    restored = autoencoder.reconstruct(x.to(method.device)).float().cpu()
+    autoencoder.train(was_training)
     return restored
 
 
-def _chosen(kind: NDArray, split: str) -> NDArray[np.bool_]:
+def in_split(kind: NDArray, split: str) -> NDArray[np.bool_]:
     return np.isin(kind, (NORMAL, *SPLITS[split]))
 
 
 def _pr_curve(scores: NDArray, kind: NDArray, split: str) -> tuple[NDArray, NDArray]:
     """Truths and scores as ranks in (0, 1]: TensorBoard's thresholds are evenly spaced there."""
-    chosen = _chosen(kind, split)
+    chosen = in_split(kind, split)
     ranks = np.unique(scores[chosen], return_inverse=True)[1] + 1
     return kind[chosen] != NORMAL, ranks / ranks.max()

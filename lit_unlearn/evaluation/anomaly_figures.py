@@ -55,16 +55,19 @@ def score_histogram(scores: NDArray, kind: NDArray) -> Figure:
     return figure
 
 
-def ranking_curves(scores: NDArray, kind: NDArray, rankings: Mapping[str, Ranking]) -> Figure:
+def ranking_curves(
+    scores: NDArray, kind: NDArray, members: Mapping[str, NDArray], rankings: Mapping[str, Ranking]
+) -> Figure:
     """ROC and precision-recall curves of the splits, with the areas and their intervals in the legends.
 
     Args:
-        rankings: by split; `all` ranks every anomaly, `seen` and `unseen` those of one kind, against all normals.
+        members: (N,) bool by split: the items it ranks.
+        rankings: what was measured of the splits all, seen and unseen, as far as there are such items.
     """
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     roc, pr = figure.subplots(1, 2)
     for split, measured in rankings.items():
-        chosen = (kind == NORMAL) | (kind != NORMAL if split == "all" else kind == (SEEN if split == "seen" else UNSEEN))
+        chosen = members[split]
         truth = kind[chosen] != NORMAL
         colour, line = SPLIT_STYLES[split]
         false_positive_rate, true_positive_rate, _ = roc_curve(truth, scores[chosen])
@@ -113,12 +116,10 @@ def extremes(x: Tensor, scores: NDArray, kind: NDArray) -> Figure:
 
 def spread_over_scores(scores: NDArray, kind: NDArray) -> NDArray[np.int64]:
     """Items of each kind from its lowest to its highest score, evenly spaced in rank; COLUMNS of each at most."""
-    shown = []
-    for k in KINDS:
-        items = np.flatnonzero(kind == k)
-        items = items[np.argsort(scores[items], kind="stable")]
-        shown.append(items[np.unique(np.linspace(0, len(items) - 1, COLUMNS).round().astype(int))] if len(items) else items)
-    return np.concatenate(shown)
+    rising = np.argsort(scores, kind="stable")
+    groups = [rising[kind[rising] == k] for k in KINDS if (kind == k).any()]
+    places = [np.unique(np.linspace(0, len(group) - 1, COLUMNS).round().astype(int)) for group in groups]
+    return np.concatenate([group[place] for group, place in zip(groups, places, strict=True)])
 
 
 def reconstructions(x: Tensor, restored: Tensor, scores: NDArray, kind: NDArray) -> Figure:
@@ -138,9 +139,7 @@ def reconstructions(x: Tensor, restored: Tensor, scores: NDArray, kind: NDArray)
     )
 
 
-def _grid(
-    title: str, rows: dict[str, Tensor], captions: dict[str, list[str]], colours: dict[str, list[str]]
-) -> Figure:
+def _grid(title: str, rows: dict[str, Tensor], captions: dict[str, list[str]], colours: dict[str, list[str]]) -> Figure:
     """Rows of framed tiles with captions, in one axes (an axes for each tile takes seconds to lay out).
 
     Args:

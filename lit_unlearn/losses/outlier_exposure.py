@@ -4,9 +4,10 @@ l_n is the loss of an item taken as normal, l_a its loss taken as anomalous, a t
 Equation numbers are those of this module; source: Qiu et al., "Latent Outlier Exposure for Anomaly Detection with
 Contaminated Data", ICML 2022.
 
-    (1)  sum_i (1 - y_i) l_n(x_i) + y_i l_a(x_i)               joint loss of the weights and the labels y
-    (2)  y_i = 1 for the a N items with the largest l_n - l_a, else 0        hard: minimises (1) over y with sum_i y_i = a N
-    (3)  as (2) with 1/2 in place of 1                         soft: in doubt, such an item takes (l_n + l_a) / 2
+    (1)  sum_i (1 - y_i) l_n(x_i) + y_i l_a(x_i)      joint loss of the weights and the labels y
+    (2)  y_i = 1 for the a N items with the           hard: minimises (1) over y in {0, 1}^N with sum_i y_i = a N
+         largest l_n - l_a, else 0
+    (3)  (2) with 1/2 in place of 1                   soft: in doubt, such an item takes (l_n + l_a) / 2
 """
 
 from typing import Literal

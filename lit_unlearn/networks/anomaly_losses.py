@@ -55,6 +55,8 @@ class CentreDistance(nn.Module):
     The centre c is a buffer, set once by `set_centre` before training.
     """
 
+    centre: Tensor
+
     def __init__(
         self, input_shape: Sequence[int], network: NetworkName, representation: int, reduction: Reduction = "sum"
     ):

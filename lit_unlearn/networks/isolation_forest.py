@@ -2,8 +2,8 @@
 
 Source: Liu et al., "Isolation Forest", ICDM 2008. Equation numbers are those of this module:
 
-    (1)  c(n) = 2 (ln(n-1) + 0.5772...) - 2 (n-1)/n       mean path length of an unsuccessful search in a tree of n items
-    (2)  s(x) = 2^(- E[h(x)] / c(m))                      m items a tree; h is the depth of the leaf of x plus c(its items)
+    (1)  c(n) = 2 (ln(n-1) + 0.5772...) - 2 (n-1)/n    mean path of an unsuccessful search in a tree of n items
+    (2)  s(x) = 2^(- E[h(x)] / c(m))                   m items a tree; h: depth of the leaf of x plus c(its items)
 
 Tensors rather than the fitted object: a checkpoint read with `weights_only=True` holds nothing else, and the forest
 outlives changes of scikit-learn's own format. A tree of m items has at most 2m - 1 nodes, so the shapes are known
@@ -33,9 +33,15 @@ class IsolationForestScore(nn.Module):
         num_trees: trees of the forest.
         max_samples: items a tree is grown from; all of them where there are fewer.
 
-    Node tables have the shape (num_trees, 2 max_samples - 1); a leaf is its own left and right child. The thresholds are
-    a parameter rather than a buffer because DDP and optimisers refuse a module without one; they have no gradient.
+    Node tables have the shape (num_trees, 2 max_samples - 1); a leaf is its own left and right child. The thresholds
+    are a parameter, not a buffer, because DDP and optimisers refuse a module without one; they have no gradient.
     """
+
+    feature: Tensor
+    left: Tensor
+    right: Tensor
+    unresolved: Tensor
+    normaliser: Tensor
 
     def __init__(self, num_trees: int, max_samples: int):
         super().__init__()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.anomaly.adbench import ADBench, groups_by_size
+from datamodules.anomaly.adbench import ADBench, find_table, groups_by_size
 from lit_unlearn.errors import UserError
 from tests.datamodules.image_folders import REAL_DATA, needs_real
 
@@ -71,7 +71,10 @@ def test_splits_are_a_function_of_the_seed(root: Path):
     first, again, other = (made(root, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first.unlabeled, again.unlabeled)
     assert torch.equal(first.test.x, again.test.x)
-    assert set(column(first, first.test.x, 0)) != set(column(other, other.test.x, 0))
+    # not only what is drawn, but what it is drawn from
+    assert np.array_equal(first.load().test.normal, again.load().test.normal)
+    assert set(first.load().test.normal) != set(other.load().test.normal)
+    assert set(first.load().test.unseen) == set(other.load().test.unseen)
 
 
 def test_columns_are_standardised_with_the_unlabeled_training_rows(root: Path):
@@ -118,6 +121,11 @@ def one_line(act: Callable[[], object]) -> str:
     (line,) = error.value.lines
     assert "\n" not in line
     return line
+
+
+@pytest.mark.parametrize("name", ["made", "Made", "MADE"])
+def test_capitals_do_not_matter(root: Path, name: str):
+    assert find_table(str(root), name) == root / "adbench" / "7_Made.npz"
 
 
 def test_unknown_table(root: Path):

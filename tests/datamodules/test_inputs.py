@@ -29,7 +29,7 @@ def saved(tmp_path: Path, **arrays: np.ndarray) -> Path:
 
 
 def written(tmp_path: Path, text: str) -> Path:
-    (tmp_path / "new.csv").write_text(text)
+    (tmp_path / "new.csv").write_text(text, encoding="utf-8")
     return tmp_path / "new.csv"
 
 
@@ -93,9 +93,7 @@ def test_refused_files(tmp_path: Path):
     assert "files of type '.txt' are not read" in refused(tmp_path / "c.txt", TABLE)
 
 
-@pytest.mark.parametrize(
-    "text", ["1,2,3\n4,5,-6e-1\n", "a,b,c\r\n1,2,3\r\n4,5,-0.6\r\n", "\ufeffa,b,c\n1,2,3\n\n4,5,-.6"]
-)
+@pytest.mark.parametrize("text", ["1,2,3\n4,5,-6e-1\n", "a,b,c\r\n1,2,3\r\n4,5,-0.6\r\n", "\ufeff1,2,3\n\n4,5,-.6"])
 def test_csv_with_and_without_header(tmp_path: Path, text: str):
     names, items = read_items(str(written(tmp_path, text)), TABLE)
     assert names == ["0", "1"]

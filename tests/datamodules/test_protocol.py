@@ -82,6 +82,12 @@ def test_taking_all_normal_items_never_asks_for_too_many(seen: int, validation: 
     assert len(parts.labelled) == np.sum(parts.unlabeled_kind == 1) > 0
 
 
+def test_too_few_anomalies_for_any_number_of_normal_items():
+    with pytest.raises(UserError) as error:
+        split(Pool(np.arange(1000), np.arange(1000, 1001), NOTHING), TEST, Budget(None, 0.1, None, 0.2, 20), 0)
+    assert "there are 1;" in error.value.lines[0]
+
+
 def test_no_validation():
     parts = drawn(validation=0)
     assert len(parts.validation_unlabeled) == len(parts.validation_labelled) == 0

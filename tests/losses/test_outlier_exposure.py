@@ -46,8 +46,8 @@ def test_exposure_by_hand():
 
 
 def test_equal_items_give_the_exact_share():
-    labels = latent_labels(torch.ones(10), torch.ones(10), 0.3, "hard")
-    assert labels.tolist() == [1] * 3 + [0] * 7
+    labels = latent_labels(torch.ones(1000), torch.ones(1000), 0.3, "hard")
+    assert labels.tolist() == [1] * 300 + [0] * 700
 
 
 def test_labels_follow_their_items():

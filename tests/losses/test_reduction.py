@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -15,7 +16,7 @@ from lit_unlearn.networks.normalization import batch_norm
 
 
 def objective(x: Tensor, weight: Tensor) -> Tensor:
-    """A loss that is wrong if any part of it stops at the borders of a process: statistics, ranks, a square of a mean."""
+    """A loss that is wrong if any part of it ends at the borders of a process: statistics, ranks, a squared mean."""
     distance = batch_norm(3).double()(x @ weight).square().sum(1)
     inverse = positive_inverse(distance)
     labels = latent_labels(distance, inverse, 0.3, "hard")
@@ -34,6 +35,7 @@ def test_one_process():
     assert values.tolist() == [1, 2] and own == slice(0, 2) and not values.requires_grad
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path):
     x, weight = items()
     loss = objective(x, weight)

@@ -34,3 +34,14 @@ def test_pictures_are_flattened_and_another_seed_grows_another_forest():
     first, same, other = (forest(x) for forest in forests)
     assert first.shape == (40,) and torch.equal(first, same) and not torch.equal(first, other)
     assert torch.equal(first, forests[0](x.flatten(1)))
+
+
+def test_score_by_hand():
+    """One tree that cuts at 0.5: one item to the left of it, two to the right that are not told apart (c = 1)."""
+    forest = IsolationForestScore(num_trees=1, max_samples=2)
+    with torch.no_grad():
+        forest.threshold[0, 0] = 0.5
+        forest.left[0], forest.right[0] = torch.tensor([1, 1, 2]), torch.tensor([2, 1, 2])
+        forest.unresolved[0, 2] = 1.0
+    scores = forest(torch.tensor([[0.2], [0.5], [0.7]]))  # an item on the cut goes left
+    assert scores.tolist() == [0.5, 0.5, 0.25]  # 2^-1 and 2^-(1 + 1)

@@ -22,7 +22,7 @@ def test_equals_torch(shape: tuple[int, ...], reference: type[nn.Module]):
 
 
 def test_several_processes_use_the_same_formula(monkeypatch: pytest.MonkeyPatch):
-    """The distributed branch on the whole batch: what tests/losses/test_reduction.py cannot see, the running averages."""
+    """The distributed branch on a whole batch, for what tests/losses/test_reduction.py cannot see: running averages."""
     torch.manual_seed(0)
     ours, theirs = BatchNorm(3).double(), nn.BatchNorm2d(3).double()
     monkeypatch.setattr("lit_unlearn.networks.normalization.world_size", lambda: 2)

@@ -12,11 +12,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from datamodules.anomaly.batches import EvaluationBatch, PUBatch
 from lit_unlearn.errors import UserError
-from lit_unlearn.networks.anomaly_losses import (
-    CentreDistance,
-    ReconstructionError,
-    Reduction,
-)
+from lit_unlearn.networks.anomaly_losses import CentreDistance, ReconstructionError, Reduction
 from lit_unlearn.networks.encoders import NetworkName
 
 
@@ -60,6 +56,12 @@ class AnomalyDetector(LightningModule):
     def predict_step(self, batch: EvaluationBatch, batch_idx: int) -> Tensor:
         return self.anomaly_score(batch.x)
 
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:  # FSDP2; a plain run keeps the network whole
+            for network in self.loss.children():
+                network.to(memory_format=torch.contiguous_format)  # it shards no other layout
+                torch.distributed.fsdp.fully_shard(network, mesh=self.device_mesh["data_parallel"])
+
 
 class NetworkDetector(AnomalyDetector):
     """An `AnomalyDetector` whose `loss` holds networks, trained with Adam by an objective of the subclass.
@@ -94,12 +96,6 @@ class NetworkDetector(AnomalyDetector):
         loss = self.objective(batch)
         self.log("train/loss", loss, prog_bar=True)
         return loss
-
-    def configure_model(self) -> None:
-        if self.device_mesh is not None:  # FSDP2; a plain run keeps the network whole
-            for network in self.loss.children():
-                network.to(memory_format=torch.contiguous_format)  # it shards no other layout
-                torch.distributed.fsdp.fully_shard(network, mesh=self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)

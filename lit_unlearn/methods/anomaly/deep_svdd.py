@@ -45,6 +45,8 @@ class DeepSVDD(CentredDetector):
         others: see `CentredDetector`.
     """
 
+    radius: Tensor
+
     def __init__(
         self,
         boundary: Literal["one_class", "soft"] = "one_class",

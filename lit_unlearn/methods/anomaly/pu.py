@@ -24,6 +24,8 @@ class Contamination:
         others: of the next class.
     """
 
+    alpha: Tensor
+
     def __init__(self, alpha: Alpha = 0.1, **others):
         super().__init__(**others)
         self.register_buffer("alpha", torch.tensor(float("nan") if alpha == "estimate" else alpha, dtype=torch.float64))

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from sklearn import ensemble
@@ -23,6 +24,7 @@ for name in ("best", "last"):
 """
 
 
+@pytest.mark.slow
 def test_fits_quietly_saves_and_loads_in_a_fresh_process(tmp_path: Path):
     data = Generated()
     method = build_method("isolation_forest", [1, 8, 8])

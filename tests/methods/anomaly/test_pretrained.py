@@ -52,7 +52,7 @@ def test_every_key_of_the_encoder_is_copied(autoencoder: Path):
 @pytest.mark.parametrize("problem", [{"representation": 9}, {"network": "mlp"}, {"network": "lenet"}])
 def test_another_network_is_refused(autoencoder: Path, problem: dict):
     method = build_method("deep_svdd", [1, 8, 8], pretrained=str(autoencoder), **problem)
-    with pytest.raises(UserError, match="method.pretrained=.*cannot take its encoder.*method=autoencoder"):
+    with pytest.raises(UserError, match=r"method.pretrained=.*cannot take its encoder.*method=autoencoder"):
         trainer(max_epochs=1).fit(method, datamodule=Generated())
 
 

@@ -5,7 +5,8 @@
     python benchmarks/anomaly_table.py full data_root=DIR             9 normal classes x 5 seeds, as the paper has it
 
 Each run is an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again, so a broken-off table
-goes on where it stopped. The tables are made from the runs' report.json, means over runs with 95 % t intervals.
+goes on where it stopped; `table show` and `grid show` only print what there is. Means over runs with 95 % t intervals,
+from the runs' report.json.
 """
 
 import contextlib
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from scipy import stats
 from tqdm import tqdm
 
@@ -25,6 +27,7 @@ HERE = Path(__file__).parent
 RUNS = HERE / "runs"
 METHODS = ["pu_svdd", "deep_svdd", "deep_sad", "pu_autoencoder", "autoencoder", "abc", "pu_classifier", "loe", "soel"]
 METHODS += ["isolation_forest"]
+GRID_METHODS = ["pu_svdd", "pu_autoencoder", "deep_sad", "abc", "loe", "soel"]
 CONTAMINATIONS = [0.01, 0.05, 0.1, 0.2]
 LABELS = [25, 50, 100, 250]
 
@@ -64,15 +67,25 @@ class Run:
 def paper_runs(normals: Iterable[int], unseens: Iterable[int], seeds: Iterable[int], methods: list[str]) -> list[Run]:
     """Runs of the paper's protocol, the settings outermost, so that a broken-off table compares like with like."""
     settings = itertools.product(seeds, unseens, normals)
-    return [Run(method, normal, unseen, seed) for seed, unseen, normal in settings for method in methods if normal != unseen]
+    return [
+        Run(method, normal, unseen, seed) for seed, unseen, normal in settings for method in methods if normal != unseen
+    ]
 
 
 def grid_runs() -> list[Run]:
-    methods = ["pu_svdd", "pu_autoencoder", "deep_sad", "abc", "loe", "soel"]
-    cells = sorted(itertools.product(CONTAMINATIONS, LABELS), key=lambda cell: (cell[1] != 250 and cell[0] != 0.05))
+    """The grid in the order of what it tells most: its two axes through (5 %, 250 labels), then the corners, the rest."""
+
+    def rank(cell: tuple[float, int]) -> int:
+        on_an_axis = cell[0] == 0.05 or cell[1] == 250
+        return 0 if on_an_axis else 1 if cell in itertools.product([0.01, 0.2], [25, 250]) else 2
+
+    cells = sorted(itertools.product(CONTAMINATIONS, LABELS), key=rank)
+    by_rank = [list(group) for _, group in itertools.groupby(cells, key=rank)]
+    settings = [(0, 9), (4, 1), (8, 9)]
     return [
         Run(method, normal, unseen, 0, contamination, labels)
-        for (normal, unseen), (contamination, labels), method in itertools.product([(0, 9), (4, 1), (8, 9)], cells, methods)
+        for group in by_rank
+        for (normal, unseen), (contamination, labels), method in itertools.product(settings, group, GRID_METHODS)
     ]
 
 
@@ -110,10 +123,76 @@ def method_table(runs: list[Run]) -> str:
     means = []
     for method in dict.fromkeys(run.method for run in runs):
         mine = [run for run in runs if run.method == method and (run.normal, run.unseen, run.seed) in settings]
-        cells = [interval([value for run in mine if (value := run.auroc(split)) is not None]) for split in ("all", "seen", "unseen")]
+        cells = [
+            interval([value for run in mine if (value := run.auroc(split)) is not None])
+            for split in ("all", "seen", "unseen")
+        ]
         text = " | ".join(f"{mean:.3f} ± {half:.3f}" for mean, half in cells)
         means.append((cells[0][0], f"| {method} | {text} | {len(mine)} |"))
     return "\n".join(lines + [line for _, line in sorted(means, reverse=True)])
+
+
+def grid_table(runs: list[Run]) -> str:
+    """Markdown: a line a cell that every method has finished, mean AUROC over the settings."""
+    lines = [
+        "| contamination | labels | " + " | ".join(GRID_METHODS) + " | runs |",
+        "|---" * (len(GRID_METHODS) + 3) + "|",
+    ]
+    for contamination, labels in itertools.product(CONTAMINATIONS, LABELS):
+        found = grid_cell(runs, contamination, labels)
+        if found:
+            best = max(np.mean(values) for values in found.values())
+            texts = [f"{np.mean(v):.3f} ± {interval(v)[1]:.3f}" for v in found.values()]
+            texts = [f"**{t}**" if np.mean(v) == best else t for t, v in zip(texts, found.values(), strict=True)]
+            lines.append(f"| {contamination:.0%} | {labels} | {' | '.join(texts)} | {len(found[GRID_METHODS[0]])} |")
+    return "\n".join(lines)
+
+
+def grid_cell(runs: list[Run], contamination: float, labels: int) -> dict[str, list[float]]:
+    """AUROC by method over the settings that every method has finished; empty where there is none."""
+    mine = [run for run in runs if (run.contamination, run.labels) == (contamination, labels)]
+    values = {(run.method, run.normal, run.unseen): run.auroc() for run in mine}
+    settings = dict.fromkeys((run.normal, run.unseen) for run in mine)
+    whole = [s for s in settings if all(values[m, *s] is not None for m in GRID_METHODS)]
+    return {m: [float(values[m, *s] or 0) for s in whole] for m in GRID_METHODS} if whole else {}
+
+
+def grid_figure(runs: list[Run], path: Path) -> None:
+    """The two axes of the grid: AUROC by contamination at 250 labels, and by number of labels at 5 %."""
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    colours = ["#d55e00", "#cc79a7", "#0072b2", "#56b4e9", "#e69f00", "#009e73"]
+    for ax, cells, positions, label in (
+        (
+            axes[0],
+            [(c, 250) for c in CONTAMINATIONS],
+            [100 * c for c in CONTAMINATIONS],
+            "anomalies among unlabeled items [%]",
+        ),
+        (axes[1], [(0.05, n) for n in LABELS], LABELS, "labelled anomalies"),
+    ):
+        for shift, (method, colour) in enumerate(zip(GRID_METHODS, colours, strict=True)):
+            found = [
+                (x, grid_cell(runs, *cell)[method])
+                for x, cell in zip(positions, cells, strict=True)
+                if grid_cell(runs, *cell)
+            ]
+            x = [position * 1.015 ** (shift - 2.5) for position, _ in found]  # beside each other, not on top
+            means, ends = [float(np.mean(v)) for _, v in found], [[min(v), max(v)] for _, v in found]
+            ax.plot(x, means, "o-", color=colour, label=method, lw=2 if method.startswith("pu_") else 1.2, ms=4)
+            ax.vlines(x, [low for low, _ in ends], [high for _, high in ends], color=colour, lw=0.8, alpha=0.5)
+        ax.set_xscale("log")
+        ax.set_xticks(positions, [f"{p:g}" for p in positions])
+        ax.minorticks_off()
+        ax.set_xlabel(label)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("AUROC, all anomalies")
+    axes[0].set_title("250 labels")
+    axes[1].set_title("5 % contamination")
+    axes[1].legend(fontsize=8)
+    figure.suptitle("Fashion-MNIST: mean over three settings, bars from the lowest to the highest")
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path, dpi=110)
 
 
 def main(arguments: list[str]) -> None:
@@ -127,10 +206,13 @@ def main(arguments: list[str]) -> None:
             runs = paper_runs([n for n in range(10) if n != 9], [9], range(5), ["pu_svdd", "deep_svdd"])
         case _:
             raise SystemExit(f"{what}: no such table; allowed: table, grid, full")
-    with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=40) as pool:
-        for _ in tqdm(pool.imap_unordered(_worker, [(run, extra) for run in runs]), total=len(runs)):
-            pass
-    print(method_table(runs))
+    if "show" not in extra:
+        with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=40) as pool:
+            for _ in tqdm(pool.imap_unordered(_worker, [(run, extra) for run in runs]), total=len(runs)):
+                pass
+    print(grid_table(runs) if what == "grid" else method_table(runs))
+    if what == "grid":
+        grid_figure(runs, HERE.parent / "docs" / "images" / "anomaly_grid.png")
 
 
 if __name__ == "__main__":

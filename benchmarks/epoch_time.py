@@ -48,7 +48,15 @@ def through_fit(overrides: list[str]) -> list[float]:
     run_directory.progress = lambda: times  # in the place of the progress lines
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         off = ["callbacks.best=null", "callbacks.early_stopping=null", "trainer.limit_val_batches=0", "evaluate=false"]
-        program.fit(["experiment=pu_svdd/fashion_mnist", f"run_dir={folder}/run", f"trainer.max_epochs={EPOCHS + 2}", *off, *overrides])
+        program.fit(
+            [
+                "experiment=pu_svdd/fashion_mnist",
+                f"run_dir={folder}/run",
+                f"trainer.max_epochs={EPOCHS + 2}",
+                *off,
+                *overrides,
+            ]
+        )
     return times.seconds()
 
 
@@ -120,7 +128,7 @@ def main(overrides: list[str]) -> None:
                 times[name] += seconds
     medians = {name: statistics.median(seconds) for name, seconds in times.items()}
     for name, seconds in times.items():
-        print(f"{name:13} {medians[name]:.3f} s an epoch (min {min(seconds):.3f}, max {max(seconds):.3f}, n {len(seconds)})")
+        print(f"{name:13} {medians[name]:.3f} s an epoch ({min(seconds):.3f} to {max(seconds):.3f}, n {len(seconds)})")
     print(f"fit / bare loop    {medians['fit'] / medians['bare loop']:.3f}  (wanted: at most 1.10)")
     print(f"fit / item by item {medians['fit'] / medians['item by item']:.3f}  (wanted: at most 0.50)")
 

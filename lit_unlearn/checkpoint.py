@@ -46,12 +46,16 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 os.replace(final, final.with_name(PREVIOUS))
             os.replace(temporary, final)
             _sync_folder(final.parent)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
+        except (OSError, RuntimeError) as error:
+            cause = error if isinstance(error, OSError) else error.__context__  # torch's own follows on the disk's
+            if not isinstance(cause, OSError):
+                raise
             raise RunFailed(
-                f"{final}: the checkpoint could not be written ({error}); those written before are whole. "
+                f"{final}: the checkpoint could not be written ({cause}); those written before are whole. "
                 "Make room and start the same command again"
             ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -97,36 +101,45 @@ class SaveLast(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._save_where_due(trainer, pl_module)
+            self._save_where_due(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.should_stop:  # else training ends here, and a run resumed from here would not know
-            self._save_where_due(trainer, pl_module)
+            self._save_where_due(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.finished = True
-        self._save(trainer, pl_module)
+        self._save(trainer)
+        self._end_where_signalled(trainer, self._signalled(trainer))
 
-    def _save_where_due(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        signalled = trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
+    def _save_where_due(self, trainer: Trainer) -> None:
+        signalled = self._signalled(trainer)
         if signalled or trainer.global_step - self._saved_at >= self.every_n_steps:
-            self._save(trainer, pl_module)
+            self._save(trainer)
+        self._end_where_signalled(trainer, signalled)
+
+    def _signalled(self, trainer: Trainer) -> bool:
+        """Whether any process of the run was asked to end."""
+        return trainer.strategy.reduce_boolean_decision(self._signal is not None, all=False)
+
+    def _end_where_signalled(self, trainer: Trainer, signalled: bool) -> None:
         if signalled:
             number = self._signal or signal.SIGTERM
             log.info(f"stopped by {signal.Signals(number).name} at step {trainer.global_step}, saved {LAST}")
             raise SystemExit(128 + number)
 
-    def _save(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        weights = [weight for weight in pl_module.parameters() if weight.numel() > 0]
-        if not all(bool(weight.detach().isfinite().all()) for weight in weights):
-            raise RunFailed(
-                f"training diverged: weights are not finite at step {trainer.global_step}; the checkpoint of step "
-                f"{self._saved_at} is kept. Lower method.learning_rate and start again with overwrite=true"
-            )
+    def _save(self, trainer: Trainer) -> None:
         self._saved_at = trainer.global_step
         trainer.save_checkpoint(os.path.join(trainer.default_root_dir, LAST))
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Adds our entry to every checkpoint, best.ckpt included, and lets none be made of broken weights."""
+        weights = [weight for weight in pl_module.parameters() if weight.numel() > 0]
+        if not all(bool(weight.detach().isfinite().all()) for weight in weights):
+            raise RunFailed(
+                f"training diverged: weights are not finite at step {trainer.global_step}; checkpoints written before "
+                "are kept. Lower method.learning_rate and start again with overwrite=true"
+            )
         now = time.monotonic()
         self.fit_seconds, self._since = self.fit_seconds + now - self._since, now
         checkpoint[ENTRY] = {
@@ -148,7 +161,9 @@ def read(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"checkpoint={path}: no such file; a run's checkpoints are best.ckpt and last.ckpt in its folder")
+        raise UserError(
+            f"checkpoint={path}: no such file; a run's checkpoints are best.ckpt and last.ckpt in its folder"
+        )
     if path.stat().st_size == 0:
         raise UserError(f"{path}: empty (0 bytes); use another checkpoint")
     try:
@@ -158,15 +173,18 @@ def read(path: str | Path) -> dict[str, Any]:
             f"{path}: refused, it holds more than tensors and plain values and could run code when loaded, or is no "
             "checkpoint at all; use a checkpoint of this program"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: damaged or cut short ({str(error).splitlines()[0]}); use another checkpoint") from error
+    except (
+        Exception
+    ) as error:  # torch's reader raises anything, KeyError and IndexError too, on bytes that are not its own
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: damaged or cut short ({reason}); use another checkpoint") from error
     if not isinstance(checkpoint, Mapping) or ENTRY not in checkpoint:
         raise UserError(f"{path}: made by another program; use a checkpoint of this one")
     return dict(checkpoint)
 
 
 def newest_good(run_dir: Path, method_target: str) -> tuple[Path, dict[str, Any]] | None:
-    """The checkpoint a run goes on from, with its contents: last.ckpt, else the one before it; names what it passes over.
+    """The checkpoint a run goes on from, with its contents: last.ckpt, else the one before; names what it passes over.
 
     Args:
         run_dir: the run's folder.

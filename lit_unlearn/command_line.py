@@ -2,9 +2,11 @@
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
+from types import FrameType
 
 from lit_unlearn import config as configuration
 from lit_unlearn.errors import RunFailed, UserError
@@ -34,9 +36,11 @@ Evaluates a trained method on its test data again, or scores new data with it. E
 def run(program: Callable[[list[str]], object]) -> int:
     """Runs a program on the command line's arguments and returns its exit status.
 
-    0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130: interrupted.
-    A bug keeps its traceback. Only the first process of a distributed run speaks.
+    0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130, 143: ended by
+    SIGINT or SIGTERM. A bug keeps its traceback. Only the first process of a distributed run speaks.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # outside training, where `SaveLast` takes over; Lightning's own status would be 1
     try:
         program(sys.argv[1:])
     except UserError as error:
@@ -47,9 +51,11 @@ def run(program: Callable[[list[str]], object]) -> int:
         if first_process():
             print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 130
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
 
 
 def options(arguments: list[str], name: str) -> tuple[list[str], str | None]:
@@ -102,10 +108,16 @@ def speak() -> None:
         logger.setLevel(logging.INFO if first_process() else logging.ERROR)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for advice in ("does not have many workers", "You are using LearningRateMonitor", "Checkpoint directory", "`isinstance.treespec"):
+    for advice in (
+        "does not have many workers",
+        "You are using LearningRateMonitor",
+        "Checkpoint directory",
+        "`isinstance.treespec",
+        "The number of training batches",
+    ):
         warnings.filterwarnings("ignore", f".*{advice}")
 
 
 def first_process() -> bool:
-    """Whether this is the process of a job that writes and speaks; the launchers' variables say so before torch does."""
+    """Whether this is the process of a job that writes and speaks; the launchers' variables tell before torch does."""
     return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import hydra
 import yaml
@@ -47,7 +47,9 @@ class FitConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     experiment: str = Field(description="<method>/<data>: a method, a data set and the values of that setting")
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(description="draws the split, the weights, the batches, the noise")
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(
+        description="draws the split, the weights, the batches, the noise"
+    )
     run_dir: str = Field(description="where the run lives; default checkpoints/<experiment>/seed<seed>")
     data_root: str = Field(description="where real data lie; default $LIT_UNLEARN_DATA, else ~/.cache/lit_unlearn")
     model: dict[str, Any] = Field(description="the network of the problem, the same for every method")
@@ -83,7 +85,9 @@ def choices(group: str, config_dir: str | None = None) -> dict[str, str]:
     for root in [EXPERIMENTS, *([Path(config_dir)] if config_dir else [])]:
         for file in sorted((root / group).rglob("*.yaml")):
             name = file.relative_to(root / group).with_suffix("").as_posix()
-            first = next((line for line in file.read_text().splitlines() if line.startswith("# ") and "@" not in line), "")
+            first = next(
+                (line for line in file.read_text().splitlines() if line.startswith("# ") and "@" not in line), ""
+            )
             if not name.startswith(("tuned/", "_")) and "/_" not in name:
                 options[name] = first.removeprefix("# ")
     return options
@@ -117,7 +121,9 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
     if errors:  # without them `check` sees these as well
         errors += [error for override in overrides for error in _key_error(override, name)]
     if name == "fit" and not any(override.key_or_group == "experiment" for override in overrides):
-        errors.append("experiment=: no experiment is named; choose one of " + ", ".join(choices("experiment", config_dir)))
+        errors.append(
+            "experiment=: no experiment is named; choose one of " + ", ".join(choices("experiment", config_dir))
+        )
     if errors:
         raise UserError(errors)
     lines = [_forced(override) for override in overrides]
@@ -146,11 +152,13 @@ def run_name(chosen: Mapping[str, str], own: Mapping[str, str]) -> str:
 
 
 def check(config: dict[str, Any], name: str = "fit") -> list[str]:
-    """Every error of a configuration, one line each: keys, types and ranges at all depths, and what does not go together."""
+    """Every error of a configuration, a line each: keys, types, ranges at all depths, and what does not go together."""
     schema = SCHEMAS[name]
-    errors = _validate("", schema, {key: (field.rebuild_annotation(), ...) for key, field in schema.model_fields.items()}, config)
+    errors = _validate(
+        "", schema, {key: (field.rebuild_annotation(), ...) for key, field in schema.model_fields.items()}, config
+    )
     callbacks = config.get("callbacks")
-    nodes = {key: config.get(key) for key in ("data", "method", "trainer") if key in schema.model_fields}
+    nodes: dict[str, Any] = {k: config.get(k) for k in ("data", "method", "trainer") if k in schema.model_fields}
     if isinstance(callbacks, dict):
         nodes |= {f"callbacks.{key}": node for key, node in callbacks.items() if node is not None}
     offered: tuple[str, ...] = ()
@@ -244,7 +252,9 @@ def _parse(arguments: list[str]) -> list[Override]:
         try:
             overrides.append(parser.parse_override(argument))
         except HydraException as error:
-            errors.append(f"{argument}: not of the form key=value ({str(error).splitlines()[0]}); quote special characters")
+            errors.append(
+                f"{argument}: not of the form key=value ({str(error).splitlines()[0]}); quote special characters"
+            )
     if errors:
         raise UserError(errors)
     return overrides
@@ -288,7 +298,9 @@ def _targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
     target = node["_target_"]
     if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
-        return [f"{path}._target_={target!r}: may not be built from a configuration; allowed: {', '.join(ALLOWED_TARGETS)}"]
+        return [
+            f"{path}._target_={target!r}: may not be built from a configuration; allowed: {', '.join(ALLOWED_TARGETS)}"
+        ]
     try:
         found = imported(target)
     except (ImportError, AttributeError) as error:
@@ -309,7 +321,7 @@ def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> 
             fields = {name: (hint, None if name in offered else default) for name, (hint, default) in fields.items()}
             values = {key: value for key, value in inner.items() if not key.startswith("_")}
             nested = {key for key, value in values.items() if any(_targets("", value))}
-            fields |= {key: (Any, ...) for key in nested & set(fields)}  # checked on its own
+            fields |= dict.fromkeys(nested & set(fields), (Any, ...))  # checked on its own
             errors += _validate(inner_path, imported(inner["_target_"]), fields, values)
     return errors
 
@@ -318,7 +330,8 @@ def _validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values
     settings = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
     # Fields get neutral names and the real ones as aliases: pydantic reserves some names.
     aliased: dict[str, Any] = {
-        f"argument_{i}": (Annotated[hint, Field(alias=name)], default) for i, (name, (hint, default)) in enumerate(fields.items())
+        f"argument_{i}": (Annotated[hint, Field(alias=name)], default)
+        for i, (name, (hint, default)) in enumerate(fields.items())
     }
     try:
         create_model(owner.__name__, __config__=settings, **aliased).model_validate(values)
@@ -326,7 +339,9 @@ def _validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values
         by_key: dict[str, list[Any]] = {}
         for detail in error.errors():
             by_key.setdefault(str(detail["loc"][0]), []).append(detail)
-        return [_line(f"{path}.{key}" if path else key, key, details, fields, values) for key, details in by_key.items()]
+        return [
+            _line(f"{path}.{key}" if path else key, key, details, fields, values) for key, details in by_key.items()
+        ]
     return []
 
 
@@ -345,7 +360,9 @@ def _check_domains(config: dict[str, Any]) -> list[str]:
     method, data = domain(config["method"]), domain(config["data"])
     if method == data:
         return []
-    return [f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"]
+    return [
+        f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"
+    ]
 
 
 def _did_you_mean(name: str, options: Any) -> str:

@@ -16,5 +16,5 @@ class UserError(Exception):
         super().__init__("\n".join(self.lines))
 
 
-class RunFailed(Exception):
+class RunFailed(Exception):  # noqa: N818  (it says what happened, not that something is an error)
     """A run that started well and could not go on (diverged, disk full): one line, exit status 1."""

@@ -37,7 +37,10 @@ def evaluate(overrides: list[str], config_dir: str | None = None) -> "Evaluation
     if errors:
         raise UserError(errors)
     command_line.speak()
-    return _score(config) if config["input"] is not None else _measure(config)
+    if config["input"] is None:
+        return _measure(config)
+    _score(config)
+    return None
 
 
 def _measure(config: dict[str, Any]) -> "Evaluation":

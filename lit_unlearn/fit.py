@@ -1,6 +1,5 @@
 """Train a method on a data set, evaluate it, write a report: `python -m lit_unlearn.fit experiment=pu_svdd/digits`."""
 
-import importlib
 import shlex
 import sys
 from pathlib import Path
@@ -68,6 +67,7 @@ def run(config: dict[str, Any]) -> "Report | None":
 
     lightning.seed_everything(config["seed"], verbose=False)
     method = configuration.build(config["method"])
+    method.prepare_data()
     callbacks = [configuration.build(node) for node in config["callbacks"].values() if node is not None]
     found = run_directory.start(config)
     trainer = run_directory.trainer(config, callbacks, found)

@@ -41,7 +41,10 @@ class StepSeed(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         step = trainer.fit_loop.epoch_loop.total_batch_idx
         seed = derived_seed("step", self.seed, step, trainer.global_rank)
-        torch.manual_seed(seed)
+        if torch.accelerator.is_available():
+            torch.manual_seed(seed)
+        else:  # `torch.manual_seed` would queue a call for a GPU that may come, with a stack trace, at every step
+            torch.default_generator.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
 
@@ -123,7 +126,7 @@ class ResumableLoader(DataLoader):
         self._yielded = 0
         self._resume_at = 0
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator: its body runs at the first `next`, after Lightning has set the sampler's epoch.
         assert isinstance(self.sampler, EpochBatchSampler)
         self._yielded = self.sampler.start = self._resume_at

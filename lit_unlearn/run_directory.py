@@ -15,11 +15,23 @@ from lit_unlearn import checkpoint, config as configuration
 from lit_unlearn.command_line import first_process
 from lit_unlearn.errors import UserError
 from lit_unlearn.progress import progress
+from lit_unlearn.report import write_atomically
 
 log = logging.getLogger(__name__)
 
 CONFIG, REPORT = "config.yaml", "report.json"
-OURS = ("config.yaml", "hparams.yaml", "*.ckpt", ".*.ckpt.part", "report.*", "events.out.tfevents.*", "figures", "export")
+OURS = (
+    "hparams.yaml",
+    "*.ckpt",
+    ".*.ckpt.part",
+    "report.*",
+    "events.out.tfevents.*",
+    "figures",
+    "export",
+    ".report.*",
+    f".{CONFIG}.*",
+    CONFIG,  # the last to be removed: it tells that the folder is ours
+)
 
 
 def is_finished(run_dir: Path) -> bool:
@@ -39,18 +51,20 @@ def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """
     run_dir, overwrite = Path(config["run_dir"]), config["overwrite"]
     _check_writable(run_dir)
-    occupied = run_dir.is_dir() and any(run_dir.iterdir())
+    occupied = run_dir.is_dir() and not all(path.match(f".{CONFIG}.*") for path in run_dir.iterdir())  # half written
     if occupied and not (run_dir / CONFIG).is_file():
-        raise UserError(f"run_dir={run_dir}: holds files but no {CONFIG}, so it is no run of ours; choose another run_dir")
+        raise UserError(
+            f"run_dir={run_dir}: holds files but no {CONFIG}, so it is no run of ours; choose another run_dir"
+        )
     found = None
     if occupied and not overwrite:
         there = yaml.safe_load((run_dir / CONFIG).read_text())
         if is_finished(run_dir):
             raise UserError(
-                f"run_dir={run_dir}: holds a finished run{_difference(there, config)}; its result is in {run_dir}/report.md. "
+                f"run_dir={run_dir}: holds a finished run{_difference(there, config)}; its report.md is there. "
                 "Give overwrite=true to replace it, or another run_dir"
             )
-        if config["resume"] == "auto":
+        if config["resume"] == "auto" and any(run_dir.glob("*.ckpt")):
             if configuration.config_sha(there) != configuration.config_sha(config):
                 raise UserError(
                     f"run_dir={run_dir}: holds an unfinished run of another configuration{_difference(there, config)}. "
@@ -62,8 +76,10 @@ def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     if first_process():
         if occupied and found is None:
             _remove(run_dir)
+        elif config["resume"] == "auto" and found and found[0].name == checkpoint.PREVIOUS:
+            (run_dir / checkpoint.LAST).unlink(missing_ok=True)  # damaged; the next save would put it in place of this
         run_dir.mkdir(parents=True, exist_ok=True)
-        (run_dir / CONFIG).write_text(yaml.safe_dump(config, sort_keys=False))
+        write_atomically(run_dir / CONFIG, yaml.safe_dump(config, sort_keys=False))
     if found:
         log.info(f"going on from {found[0]} at step {found[1]['global_step']}")
     return found
@@ -76,9 +92,13 @@ def _named(config: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     contents = checkpoint.read(path)
     made_by = contents[checkpoint.ENTRY]["config"]["method"]["_target_"]
     if made_by != config["method"]["_target_"]:
-        raise UserError(f"resume={path}: belongs to another method, {made_by}; this run is {config['method']['_target_']}")
+        raise UserError(
+            f"resume={path}: belongs to another method, {made_by}; this run is {config['method']['_target_']}"
+        )
     if contents[checkpoint.ENTRY]["finished"]:
-        raise UserError(f"resume={path}: training had ended there; evaluate it: python -m lit_unlearn.evaluate checkpoint={path}")
+        raise UserError(
+            f"resume={path}: training had ended there; evaluate it: python -m lit_unlearn.evaluate checkpoint={path}"
+        )
     return path, contents
 
 
@@ -92,8 +112,8 @@ def _check_writable(run_dir: Path) -> None:
 
 def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
     ignored = ("run_dir", "resume", "overwrite", "requires")
-    kept = [{key: value for key, value in config.items() if key not in ignored} for config in (there, here)]
-    lines = list(configuration.differences(*kept))
+    was, now = ({key: value for key, value in config.items() if key not in ignored} for config in (there, here))
+    lines = list(configuration.differences(was, now))
     return f" ({'; '.join(lines[:5])}{'; ...' if len(lines) > 5 else ''})" if lines else ""
 
 

@@ -10,7 +10,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def one_thread():
     """Sums in one order, whatever the machine; small tensors are also faster so."""
     threads = torch.get_num_threads()

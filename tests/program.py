@@ -16,9 +16,7 @@ from typing import Any
 
 import torch
 
-from lit_unlearn import checkpoint, command_line
-from lit_unlearn import evaluate as evaluate_program
-from lit_unlearn import fit as fit_program
+from lit_unlearn import checkpoint, command_line, evaluate as evaluate_program, fit as fit_program
 
 ROOT = Path(__file__).parent.parent
 DIGITS = "experiment=pu_svdd/digits"
@@ -99,6 +97,7 @@ class Process:
 
 def _serve(program: str, arguments: list[str], cwd: Path, changed: dict[str, str]) -> None:
     os.setsid()  # a group of its own, to be killed as a whole
+    multiprocessing.set_start_method(None, force=True)  # loader processes start as they do elsewhere
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(changed)

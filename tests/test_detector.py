@@ -5,6 +5,7 @@ import pickle
 import random
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,3 +264,28 @@ def test_a_run_without_validation_needs_calibrating(tmp_path: Path):
     with pytest.raises(NotFittedError, match=r"call calibrate\(X\) first"):
         detector.predict(items)
     assert detector.calibrate(items).predict(items).sum() == 6  # alpha 12/112: beyond position 43.75 of 49
+
+
+def test_a_loaded_detector_scales_tables_as_in_its_training(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    truth = np.repeat([0, 1], [300, 90])
+    x = (rng.normal(size=(390, 4)) + 3 * truth[:, None]) * [1, 10, 100, 1000]
+    (tmp_path / "adbench").mkdir()
+    np.savez(tmp_path / "adbench" / "1_made.npz", X=x, y=truth)
+    run_dir = tmp_path / "run"
+    overrides = [
+        f"data_root={tmp_path}",
+        "data.name=made",
+        "trainer.max_epochs=2",
+        f"run_dir={run_dir}",
+        "evaluate=false",
+    ]
+    fit.fit(["experiment=pu_svdd/adbench", *overrides])
+    detector = PUDetector.load(run_dir / "best.ckpt")
+    data: Any = checkpoint.load_data(run_dir / "best.ckpt")
+    data.setup()
+    raw = data.load().x(data.parts.test)
+    assert np.abs(raw).max() > 100 > np.abs(data.test.x.numpy()).max()
+    with torch.no_grad():
+        expected = detector.method_(data.test.x).double().numpy()
+    assert (detector.decision_function(raw) == expected).all()

@@ -24,7 +24,7 @@ from lit_unlearn.reproducibility import StepSeed, derived_seed
 from tests.program import DIGITS, Process, command, differences, environment, last, wait_for
 
 SHORT = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1"]
-LONG = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=40", "callbacks.last.every_n_steps=3"]
+LONG = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=30", "callbacks.last.every_n_steps=3", "data.num_workers=0"]
 EARLY_STOPPING = [
     *("experiment=pu_svdd/fashion_mnist", "data=digits", "run_dir=run", "evaluate=false", "seed=2"),
     *("data.batch_size=40", "callbacks.last.every_n_steps=1", "callbacks.early_stopping.patience=2"),
@@ -224,12 +224,12 @@ DAMAGES = {
     "a byte short": (lambda path: keep(path, 1 - 1e-6), "damaged or cut short"),
     "the first bytes": (lambda path: keep(path, 1e-4), "damaged or cut short"),
     "empty": (lambda path: path.write_bytes(b""), "empty (0 bytes)"),
-    "zeros": (lambda path: path.write_bytes(bytes(path.stat().st_size)), "refused"),
+    "zeros": (lambda path: path.write_bytes(bytes(path.stat().st_size)), "damaged or cut short"),
+    "opcodes of pickle": (lambda path: path.write_bytes(b"h\x05."), "damaged or cut short (5)"),  # a KeyError
     "text": (lambda path: path.write_text("not a checkpoint\n" * 99), "refused"),
     "a tensor": (lambda path: torch.save(torch.zeros(3), path), "made by another program"),
     "Lightning's": (without_our_entry, "made by another program"),
     "another method's": (of_another_method, "belongs to another method, lit_unlearn.methods.anomaly.deep_svdd.DeepSVDD"),
-    "a folder": (lambda path: (path.unlink(), path.mkdir()), "no such file"),
 }
 
 
@@ -246,6 +246,15 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
     assert "run/last.ckpt: " in passed_over and reason in passed_over
     assert "going on from run/previous.ckpt at step 7" in lines
     assert differences(stopped.whole, last(Path("run"))) == []
+
+
+def test_a_damaged_checkpoint_does_not_push_out_the_good_one(stopped: SimpleNamespace, folder: Path):
+    """A save renames last.ckpt to previous.ckpt; a kill right after it must not leave the damaged one alone."""
+    put_back(stopped.run_dir)
+    keep(Path("run/last.ckpt"), 0.5)
+    with snapshots(folder) as taken:
+        start_again(SHORT)
+    assert checkpoint.read(taken[0] / "previous.ckpt")["global_step"] == 7
 
 
 def test_without_a_good_checkpoint_it_starts_anew(
@@ -266,6 +275,15 @@ def test_killed_between_the_two_renames(stopped: SimpleNamespace, folder: Path):
     start_again(SHORT)
     assert differences(stopped.whole, last(Path("run"))) == []
     assert not Path("run/.last.ckpt.part").exists()
+
+
+@pytest.mark.parametrize("leftover", [".config.yaml.123", None])
+def test_killed_before_its_configuration_was_written(leftover: str | None, stopped: SimpleNamespace, folder: Path):
+    Path("run").mkdir()
+    if leftover is not None:
+        Path("run", leftover).write_text("experi")
+    start_again(SHORT)
+    assert differences(stopped.whole, last(Path("run"))) == []
 
 
 def test_resume_from_a_named_checkpoint(stopped: SimpleNamespace, folder: Path):

@@ -28,12 +28,12 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         total = sums[-1]
         mean, mean_square = (sums[:-1] / total).chunk(2)
         variance = mean_square - mean.square()
-        if self.track_running_stats:
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
             with torch.no_grad():
                 momentum = 0.1 if self.momentum is None else self.momentum
                 self.running_mean.lerp_(mean.detach(), momentum)
                 self.running_var.lerp_(variance.detach() * total / (total - 1), momentum)
-                self.num_batches_tracked += 1
+                self.num_batches_tracked.add_(1)
         y = (x - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
         return y if self.weight is None else y * self.weight.view(shape) + self.bias.view(shape)
 

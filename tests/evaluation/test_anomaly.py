@@ -1,5 +1,6 @@
 """The suite of the anomaly domain: rows by hand, what is absent, pictures, TensorBoard."""
 
+import csv
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -149,6 +150,22 @@ def test_the_result_is_the_same_each_time(trained):
     method, data, result = trained
     again = anomaly.evaluate(method, data, trainer())
     assert (again.rows, again.notes) == (result.rows, result.notes)
+
+
+def test_new_items_are_scored_into_a_csv_file(trained, tmp_path: Path):
+    method, data, _ = trained
+    np.savez(tmp_path / "new.npz", X=data.test.x.numpy())
+    output = tmp_path / "scores.csv"
+    num_items = anomaly.score(method, data, trainer(), str(tmp_path / "new.npz"), output)
+    with output.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert num_items == len(rows) == len(data.test.x)
+    assert [row["item"] for row in rows[:2]] == ["0", "1"]
+    scores = anomaly.predicted_scores(method, trainer(), data.predict_dataloader(), num_items)
+    assert [float(row["score"]) for row in rows] == pytest.approx(scores, rel=1e-5)
+    held_out = method.unlabeled_quantiles.double().numpy()
+    percentile = [(held_out < score).mean() * 100 for score in scores]
+    assert [float(row["percentile"]) for row in rows] == pytest.approx(percentile, abs=2)
 
 
 def test_tables_get_curves_and_no_pictures():

@@ -39,7 +39,7 @@ class IsolationForest(AnomalyDetector):
         self.automatic_optimization = False
 
     def on_train_start(self) -> None:
-        data = self.trainer.datamodule
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
         self.loss.grow(data.unlabeled, data.seed)
 
     def training_step(self, batch: PUBatch, batch_idx: int) -> None:

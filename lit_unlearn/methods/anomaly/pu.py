@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lit_unlearn.losses.pu import Correction, pu_risk
 from lit_unlearn.losses.reduction import batch_mean
+from lit_unlearn.methods.anomaly.base import NetworkDetector
 from lit_unlearn.metrics.contamination import estimate_contamination
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ log = logging.getLogger(__name__)
 Alpha = Annotated[float, Field(ge=0, lt=1)] | Literal["estimate"]
 
 
-class Contamination:
+class Contamination(NetworkDetector):
     """Mix-in for detectors that use the share of anomalies among the unlabeled items.
 
     Args:
@@ -32,7 +33,7 @@ class Contamination:
 
     def on_train_start(self) -> None:
         if self.alpha.isnan():  # a resumed run brings its own
-            data = self.trainer.datamodule
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
             self.alpha.fill_(estimate_contamination(data.unlabeled.numpy(), data.labelled.numpy(), data.seed))
             log.info(f"estimated contamination: {self.alpha:.4f} of the unlabeled items are anomalies")
         super().on_train_start()
@@ -58,8 +59,8 @@ class PURisk(Contamination):
         unlabeled_mean, labelled_mean = batch_mean(unlabeled), batch_mean(labelled)
         mixture_mean = unlabeled_mean
         if self.unlabeled_includes_labelled:
-            data = self.trainer.datamodule
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
             share = len(data.labelled) / (len(data.unlabeled) + len(data.labelled))
             mixture_mean = (1 - share) * unlabeled_mean + share * labelled_mean
-        self.log_dict({"train/loss_unlabeled": unlabeled_mean, "train/loss_labelled": labelled_mean})
+        self.log_sometimes({"train/loss_unlabeled": unlabeled_mean, "train/loss_labelled": labelled_mean})
         return pu_risk(batch_mean(positive), mixture_mean, labelled_mean, self.alpha.to(labelled), self.correction)

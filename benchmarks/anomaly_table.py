@@ -73,7 +73,7 @@ def paper_runs(normals: Iterable[int], unseens: Iterable[int], seeds: Iterable[i
 
 
 def grid_runs() -> list[Run]:
-    """The grid in the order of what it tells most: its two axes through (5 %, 250 labels), then the corners, the rest."""
+    """The grid in the order of what it tells most: its two axes through (5 %, 250 labels), the corners, the rest."""
 
     def rank(cell: tuple[float, int]) -> int:
         on_an_axis = cell[0] == 0.05 or cell[1] == 250

@@ -1,5 +1,6 @@
 """The tables of docs/anomaly.md: every detector on the paper's protocol, and the grid of contaminations and labels.
 
+    python benchmarks/anomaly_table.py digits                         3 seeds x every method, embedded digits
     python benchmarks/anomaly_table.py table data_root=DIR            18 settings x every method, Fashion-MNIST
     python benchmarks/anomaly_table.py grid data_root=DIR             contamination x number of labels
     python benchmarks/anomaly_table.py full data_root=DIR             9 normal classes x 5 seeds, as the paper has it
@@ -42,15 +43,16 @@ class Run:
     seed: int
     contamination: float | None = None
     labels: int | None = None
+    data: str = "fashion_mnist"
 
     @property
     def run_dir(self) -> Path:
         problem = "paper" if self.contamination is None else f"c{self.contamination:g}_l{self.labels}"
-        return RUNS / "fashion_mnist" / problem / self.method / f"{self.normal}_{self.unseen}_{self.seed}"
+        return RUNS / self.data / problem / self.method / f"{self.normal}_{self.unseen}_{self.seed}"
 
     @property
     def overrides(self) -> list[str]:
-        lines = ["experiment=pu_svdd/fashion_mnist", f"method={self.method}", f"run_dir={self.run_dir}"]
+        lines = [f"experiment=pu_svdd/{self.data}", f"method={self.method}", f"run_dir={self.run_dir}"]
         lines += [f"data.normal_class={self.normal}", f"data.unseen_class={self.unseen}", f"seed={self.seed}"]
         if self.contamination is not None:
             lines += [f"data.contamination={self.contamination}", f"data.num_labelled={self.labels}"]
@@ -200,12 +202,14 @@ def main(arguments: list[str]) -> None:
     match what:
         case "table":
             runs = paper_runs([0, 4, 8], [9, 1], range(3), METHODS)
+        case "digits":
+            runs = [Run(method, 0, 9, seed, data="digits") for method in METHODS for seed in range(3)]
         case "grid":
             runs = grid_runs()
         case "full":
             runs = paper_runs([n for n in range(10) if n != 9], [9], range(5), ["pu_svdd", "deep_svdd"])
         case _:
-            raise SystemExit(f"{what}: no such table; allowed: table, grid, full")
+            raise SystemExit(f"{what}: no such table; allowed: digits, table, grid, full")
     if "show" not in extra:
         with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=40) as pool:
             for _ in tqdm(pool.imap_unordered(_worker, [(run, extra) for run in runs]), total=len(runs)):

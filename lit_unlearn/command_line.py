@@ -1,5 +1,6 @@
 """What both command lines do around their work: help, errors as single lines, exit status, quiet libraries."""
 
+import errno
 import logging
 import os
 import signal
@@ -50,6 +51,11 @@ def run(program: Callable[[list[str]], object]) -> int:
     except RunFailed as error:
         if first_process():
             print(f"error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"error: {error}; checkpoints are whole. Make room and start the same command again", file=sys.stderr)
         return 1
     return 0
 

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -58,7 +59,8 @@ class Run:
             lines += [f"data.contamination={self.contamination}", f"data.num_labelled={self.labels}"]
         return lines
 
-    def auroc(self, split: str = "all") -> float | None:
+    def auroc(self, split: str = "all") -> Any:
+        """AUROC of a split, None before the run has finished."""
         report = self.run_dir / "report.json"
         if not report.exists():
             return None
@@ -116,22 +118,26 @@ def interval(values: list[float]) -> tuple[float, float]:
 
 
 def method_table(runs: list[Run]) -> str:
-    """Markdown: a line a method, mean AUROC over the settings that every method has finished."""
-    settings = {(run.normal, run.unseen, run.seed) for run in runs}
+    """Markdown: a line a method, mean AUROC over the settings that every method has finished.
+
+    The last column is the mean of the paired differences to the first method, setting by setting.
+    """
+    methods = list(dict.fromkeys(run.method for run in runs))
+    by_setting: dict[tuple[int, int, int], dict[str, Run]] = {}
     for run in runs:
-        if run.auroc() is None:
-            settings.discard((run.normal, run.unseen, run.seed))
-    lines = ["| method | AUROC all | seen | unseen | runs |", "|---|---|---|---|---|"]
-    means = []
-    for method in dict.fromkeys(run.method for run in runs):
-        mine = [run for run in runs if run.method == method and (run.normal, run.unseen, run.seed) in settings]
-        cells = [
-            interval([value for run in mine if (value := run.auroc(split)) is not None])
-            for split in ("all", "seen", "unseen")
-        ]
-        text = " | ".join(f"{mean:.3f} ± {half:.3f}" for mean, half in cells)
-        means.append((cells[0][0], f"| {method} | {text} | {len(mine)} |"))
-    return "\n".join(lines + [line for _, line in sorted(means, reverse=True)])
+        if run.auroc() is not None:
+            by_setting.setdefault((run.normal, run.unseen, run.seed), {})[run.method] = run
+    whole = [found for found in by_setting.values() if len(found) == len(methods)]
+    lines = []
+    for method in methods:
+        areas = {split: [found[method].auroc(split) for found in whole] for split in ("all", "seen", "unseen")}
+        first = [found[methods[0]].auroc() for found in whole]
+        cells = [interval(values) for values in areas.values()]
+        cells.append(interval([mine - its for mine, its in zip(areas["all"], first, strict=True)]))
+        texts = [f"{mean:.3f} ± {half:.3f}" for mean, half in cells[:3]] + [f"{cells[3][0]:+.3f} ± {cells[3][1]:.3f}"]
+        lines.append((cells[0][0], f"| {method} | {' | '.join(texts)} |"))
+    head = f"| method ({len(whole)} runs each) | AUROC all | seen | unseen | all, minus {methods[0]} |\n|---|---|---|---|---|\n"
+    return head + "\n".join(line for _, line in sorted(lines, reverse=True))
 
 
 def grid_table(runs: list[Run]) -> str:

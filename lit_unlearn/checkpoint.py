@@ -101,18 +101,21 @@ class SaveLast(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._save_where_due(trainer)
+            self._save_where_due(trainer, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.should_stop:  # else training ends here, and a run resumed from here would not know
-            self._save_where_due(trainer)
+        if trainer.max_steps == -1:  # else Lightning would count the epoch twice on resume: the next batch's end serves
+            self._save_where_due(trainer, trainer.current_epoch + 1)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.finished = True
         self._save(trainer)
         self._end_where_signalled(trainer, self._signalled(trainer))
 
-    def _save_where_due(self, trainer: Trainer) -> None:
+    def _save_where_due(self, trainer: Trainer, epochs_done: int) -> None:
+        steps_reached = 0 <= trainer.max_steps <= trainer.global_step
+        if trainer.should_stop or steps_reached or epochs_done == trainer.max_epochs:
+            return  # training ends here: `on_train_end` says so in the checkpoint, else a resumed run would not know
         signalled = self._signalled(trainer)
         if signalled or trainer.global_step - self._saved_at >= self.every_n_steps:
             self._save(trainer)

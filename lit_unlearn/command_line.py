@@ -40,8 +40,14 @@ def run(program: Callable[[list[str]], object]) -> int:
     0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130, 143: ended by
     SIGINT or SIGTERM. A bug keeps its traceback. Only the first process of a distributed run speaks.
     """
+    asked: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        asked.append(128 + number)
+        raise SystemExit(128 + number)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _end)  # outside training, where `SaveLast` takes over; Lightning's own status would be 1
+        signal.signal(number, end)  # during training `SaveLast` has its own; Lightning's would end with status 1
     try:
         program(sys.argv[1:])
     except UserError as error:
@@ -57,11 +63,11 @@ def run(program: Callable[[list[str]], object]) -> int:
             raise
         print(f"error: {error}; checkpoints are whole. Make room and start the same command again", file=sys.stderr)
         return 1
+    except Exception:
+        if asked:  # an import that is cut short makes an ImportError of it
+            return asked[0]
+        raise
     return 0
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)
 
 
 def options(arguments: list[str], name: str) -> tuple[list[str], str | None]:

@@ -39,6 +39,8 @@ ALLOWED_TARGETS = (
     "lightning.pytorch.strategies.",
     "torch.optim.",
 )
+SET_BY_US = ("callbacks", "default_root_dir", "enable_model_summary", "enable_progress_bar", "logger", "plugins")
+"""Arguments of the Trainer that follow from other keys."""
 
 
 class FitConfig(BaseModel):
@@ -118,14 +120,12 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
     """
     overrides = _parse(arguments)
     errors = [error for override in overrides for error in _group_error(override, config_dir)]
-    if errors:  # without them `check` sees these as well
-        errors += [error for override in overrides for error in _key_error(override, name)]
     if name == "fit" and not any(override.key_or_group == "experiment" for override in overrides):
         errors.append(
             "experiment=: no experiment is named; choose one of " + ", ".join(choices("experiment", config_dir))
         )
-    if errors:
-        raise UserError(errors)
+    if errors:  # without them `check` sees misspelt keys as well
+        raise UserError(errors + [error for override in overrides for error in _key_error(override, name)])
     lines = [_forced(override) for override in overrides]
     if config_dir:
         lines.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
@@ -136,13 +136,26 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
             chosen = config.hydra.runtime.choices
             OmegaConf.set_struct(config, False)
             if name == "fit":
-                plain = [line for line in lines if not line.startswith(("method=", "data="))]
-                own = hydra.compose(name, plain, return_hydra_config=True).hydra.runtime.choices
-                config.experiment = run_name(chosen, own)
+                plain = [line for line in lines if not line.startswith(("method=", "data=", "++model."))]
+                own = hydra.compose(name, plain, return_hydra_config=True)
+                config.experiment = run_name(chosen, own.hydra.runtime.choices)
+                errors = _model_errors(config.model, own.model)
             del config["hydra"]
-            return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+            resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"the configuration cannot be composed: {' '.join(str(error).split())}") from error
+    if errors:
+        raise UserError(errors + check(resolved, name))
+    return resolved
+
+
+def _model_errors(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
+    """Keys of the network that the experiment does not have: nothing would read them."""
+    return [
+        f"model.{key}={given[key]!r}: no such key{_did_you_mean(key, own)}; allowed: {', '.join(own)}"
+        for key in given
+        if key not in own
+    ]
 
 
 def run_name(chosen: Mapping[str, str], own: Mapping[str, str]) -> str:
@@ -161,12 +174,17 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
     nodes: dict[str, Any] = {k: config.get(k) for k in ("data", "method", "trainer") if k in schema.model_fields}
     if isinstance(callbacks, dict):
         nodes |= {f"callbacks.{key}": node for key, node in callbacks.items() if node is not None}
-    offered: tuple[str, ...] = ()
+    offered: tuple[str, ...] | None = ()
     for path, node in nodes.items():
         if isinstance(node, dict):
             errors += check_node(path, node, offered)
-            if path == "data" and "_target_" in node and not _target_error(path, node):
-                offered = imported(node["_target_"]).offers
+            if path == "data":
+                known = "_target_" in node and not _target_error(path, node)
+                offered = imported(node["_target_"]).offers if known else None
+    if isinstance(nodes["trainer"], dict):
+        errors += _check_trainer(nodes["trainer"])
+    if name == "fit" and isinstance(callbacks, dict) and callbacks.get("last") is None:
+        errors.append("callbacks.last: missing; keep it, the report and a resumed run are made from last.ckpt")
     if not errors and name == "fit":
         errors += _check_domains(config)
     return errors
@@ -208,7 +226,7 @@ def build(node: Mapping[str, Any], **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        if isinstance(cause, ValueError | MisconfigurationException):  # arguments that do not go together
+        if isinstance(cause, ValueError | ImportError | MisconfigurationException):  # do not go together, or not here
             raise UserError(f"{node['_target_']}: {' '.join(str(cause).split())}") from error
         raise
 
@@ -308,8 +326,8 @@ def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
     return [] if inspect.isclass(found) else [f"{path}._target_={target!r}: not a class; give a class"]
 
 
-def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> list[str]:
-    """Every error of a node with `_target_` and of those inside it; arguments in `offered` may be absent."""
+def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...] | None) -> list[str]:
+    """Every error of a node with `_target_` and of those inside it; arguments in `offered` may be absent (None: any)."""
     if "_target_" not in node:
         return [f"{path}._target_: missing; choose an option of {path.split('.')[0]} or give the class to build"]
     errors = []
@@ -318,7 +336,8 @@ def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...]) -> 
         errors += refused
         if not refused:
             fields = arguments_of(imported(inner["_target_"]))
-            fields = {name: (hint, None if name in offered else default) for name, (hint, default) in fields.items()}
+            absent = fields if offered is None else offered
+            fields = {name: (hint, None if name in absent else default) for name, (hint, default) in fields.items()}
             values = {key: value for key, value in inner.items() if not key.startswith("_")}
             nested = {key for key, value in values.items() if any(_targets("", value))}
             fields |= dict.fromkeys(nested & set(fields), (Any, ...))  # checked on its own
@@ -354,6 +373,12 @@ def _line(path: str, key: str, details: list[Any], fields: Mapping[str, Any], va
     allowed = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input ") for detail in details))
     options = [option for detail in details for option in detail.get("ctx", {}).get("expected", "").split("'")[1::2]]
     return f"{path}={values[key]!r}: {allowed}{_did_you_mean(str(values[key]), options)}"
+
+
+def _check_trainer(trainer: dict[str, Any]) -> list[str]:
+    ours = [f"trainer.{key}: set by the program; leave it out" for key in SET_BY_US if key in trainer]
+    limits = ("max_epochs", "max_steps", "limit_train_batches")
+    return ours + [f"trainer.{key}=0: nothing would be trained; give more" for key in limits if trainer.get(key) == 0]
 
 
 def _check_domains(config: dict[str, Any]) -> list[str]:

@@ -71,6 +71,7 @@ def run(config: dict[str, Any]) -> "Report | None":
     callbacks = [configuration.build(node) for node in config["callbacks"].values() if node is not None]
     found = run_directory.start(config)
     trainer = run_directory.trainer(config, callbacks, found)
+    run_directory.prepare(config, found)
     if found is None or not found[1][checkpoint.ENTRY]["finished"]:
         trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
     if not config["evaluate"] or not trainer.is_global_zero:

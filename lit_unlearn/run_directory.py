@@ -40,7 +40,7 @@ def is_finished(run_dir: Path) -> bool:
 
 
 def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """Decides where a run starts from and prepares its folder; nothing is written before every check has passed.
+    """Decides where a run starts from; writes nothing.
 
     Returns:
         the checkpoint to go on from and its contents, or None for a fresh start.
@@ -51,7 +51,7 @@ def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
     """
     run_dir, overwrite = Path(config["run_dir"]), config["overwrite"]
     _check_writable(run_dir)
-    occupied = run_dir.is_dir() and not all(path.match(f".{CONFIG}.*") for path in run_dir.iterdir())  # half written
+    occupied = _is_occupied(run_dir)
     if occupied and not (run_dir / CONFIG).is_file():
         raise UserError(
             f"run_dir={run_dir}: holds files but no {CONFIG}, so it is no run of ours; choose another run_dir"
@@ -73,16 +73,33 @@ def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
             found = checkpoint.newest_good(run_dir, config["method"]["_target_"])
     if config["resume"] not in ("auto", "never"):
         found = _named(config)
+    return found
+
+
+def prepare(config: dict[str, Any], found: tuple[Path, dict[str, Any]] | None) -> None:
+    """Makes the folder, removes what a fresh start replaces, and writes the configuration.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    run_dir = Path(config["run_dir"])
     if first_process():
-        if occupied and found is None:
+        if _is_occupied(run_dir) and found is None:
             _remove(run_dir)
         elif config["resume"] == "auto" and found and found[0].name == checkpoint.PREVIOUS:
             (run_dir / checkpoint.LAST).unlink(missing_ok=True)  # damaged; the next save would put it in place of this
-        run_dir.mkdir(parents=True, exist_ok=True)
-        write_atomically(run_dir / CONFIG, yaml.safe_dump(config, sort_keys=False))
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            write_atomically(run_dir / CONFIG, yaml.safe_dump(config, sort_keys=False))
+        except OSError as error:
+            raise UserError(f"run_dir={run_dir}: cannot be written ({error}); choose another run_dir") from error
     if found:
         log.info(f"going on from {found[0]} at step {found[1]['global_step']}")
-    return found
+
+
+def _is_occupied(run_dir: Path) -> bool:
+    """Whether there is more than what a kill in the middle of writing the configuration leaves."""
+    return run_dir.is_dir() and not all(path.match(f".{CONFIG}.*") for path in run_dir.iterdir())
 
 
 def _named(config: dict[str, Any]) -> tuple[Path, dict[str, Any]]:

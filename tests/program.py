@@ -21,7 +21,15 @@ from lit_unlearn import checkpoint, command_line, evaluate as evaluate_program, 
 ROOT = Path(__file__).parent.parent
 DIGITS = "experiment=pu_svdd/digits"
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {"fit": fit_program.main, "evaluate": evaluate_program.main}
-IMPORTED = ["lightning.pytorch", "torch.utils.tensorboard", "torchmetrics", "hydra", "pydantic", "sklearn.datasets", "sklearn.ensemble"]
+IMPORTED = [
+    "lightning.pytorch",
+    "torch.utils.tensorboard",
+    "torchmetrics",
+    "hydra",
+    "pydantic",
+    "sklearn.datasets",
+    "sklearn.ensemble",
+]
 
 
 IGNORED = (

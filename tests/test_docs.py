@@ -22,7 +22,12 @@ def commands() -> list[tuple[str, str, list[str]]]:
         ):
             words = shlex.split(rest.replace("'", "").replace('"', ""), comments=True)
             overrides = [word for word in words if re.fullmatch(r"[\w.]+=\S+", word)]
-            if overrides and not {"--config-dir", "experiment=..."} & set(words) and "=..." not in rest and "{" not in rest:
+            if (
+                overrides
+                and not {"--config-dir", "experiment=..."} & set(words)
+                and "=..." not in rest
+                and "{" not in rest
+            ):
                 found.append((page.relative_to(ROOT).as_posix(), program, overrides))
     return found
 

@@ -24,7 +24,14 @@ from lit_unlearn.reproducibility import StepSeed, derived_seed
 from tests.program import DIGITS, Process, command, differences, environment, last, wait_for
 
 SHORT = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1"]
-LONG = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=30", "callbacks.last.every_n_steps=3", "data.num_workers=0"]
+LONG = [
+    DIGITS,
+    "run_dir=run",
+    "evaluate=false",
+    "trainer.max_epochs=30",
+    "callbacks.last.every_n_steps=3",
+    "data.num_workers=0",
+]
 EARLY_STOPPING = [
     *("experiment=pu_svdd/fashion_mnist", "data=digits", "run_dir=run", "evaluate=false", "seed=2"),
     *("data.batch_size=40", "callbacks.last.every_n_steps=1", "callbacks.early_stopping.patience=2"),
@@ -85,6 +92,22 @@ def test_from_every_step_with_early_stopping(folder: Path):
         start_again(EARLY_STOPPING)
         assert differences(whole, last(Path("run"))) == [], snapshot.name
         assert differences(best, checkpoint.read("run/best.ckpt")) == [], snapshot.name
+
+
+@pytest.mark.parametrize(
+    ("limit", "steps"), [("trainer.max_epochs=2", [1, 2, 3, 4, 5, 6, 7, 8]), ("trainer.max_steps=6", [1, 2, 3, 5, 6])]
+)
+def test_from_every_step_to_the_last(limit: str, steps: list[int], folder: Path):
+    """With max_steps Lightning 2.6 resumes the end of an epoch wrongly, so no checkpoint is made there."""
+    overrides = [*SHORT, limit]
+    with snapshots(folder) as taken:
+        fit(overrides)
+    whole = last(Path("run"))
+    assert [last(snapshot)["global_step"] for snapshot in taken] == steps
+    for snapshot in taken:
+        put_back(snapshot)
+        start_again(overrides)
+        assert differences(whole, last(Path("run"))) == [], snapshot.name
 
 
 @pytest.mark.parametrize(
@@ -229,7 +252,10 @@ DAMAGES = {
     "text": (lambda path: path.write_text("not a checkpoint\n" * 99), "refused"),
     "a tensor": (lambda path: torch.save(torch.zeros(3), path), "made by another program"),
     "Lightning's": (without_our_entry, "made by another program"),
-    "another method's": (of_another_method, "belongs to another method, lit_unlearn.methods.anomaly.deep_svdd.DeepSVDD"),
+    "another method's": (
+        of_another_method,
+        "belongs to another method, lit_unlearn.methods.anomaly.deep_svdd.DeepSVDD",
+    ),
 }
 
 

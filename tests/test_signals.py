@@ -126,7 +126,9 @@ def test_a_full_disk_leaves_the_checkpoints_whole(num_bytes: int, folder: Path):
     with in_step(6, ask_to_end(signal.SIGTERM)), pytest.raises(SystemExit):
         fit(SHORT)
     before = contents(Path("run"))
-    with pytest.raises(RunFailed, match="checkpoint could not be written .*File too large.*; those written before are whole"):
+    with pytest.raises(
+        RunFailed, match="checkpoint could not be written .*File too large.*; those written before are whole"
+    ):
         with disk_with_room_for(num_bytes):
             fit(SHORT)
     assert contents(Path("run")) == before
@@ -145,7 +147,10 @@ def test_broken_weights_do_not_replace_good_ones(step: int, folder: Path):
         kept.setdefault("before", contents(Path("run")))
         return loss * float("nan")
 
-    with in_step(step, breaks), pytest.raises(RunFailed, match=r"training diverged: weights are not finite at step \d+"):
+    with (
+        in_step(step, breaks),
+        pytest.raises(RunFailed, match=r"training diverged: weights are not finite at step \d+"),
+    ):
         fit([*BEST, "callbacks.last.every_n_steps=4"])
     assert {"last.ckpt", "best.ckpt"} <= set(kept["before"])
     assert contents(Path("run")) == kept["before"]
@@ -162,5 +167,7 @@ def test_a_run_that_diverges_ends_with_one_line_and_status_1(tmp_path: Path):
     process = Process(tmp_path, *SHORT, "method.learning_rate=1e30")
     assert process.wait() == 1
     (line,) = (tmp_path / "stderr").read_text().splitlines()
-    assert re.match(r"error: training diverged: .*Lower method.learning_rate and start again with overwrite=true$", line)
+    assert re.match(
+        r"error: training diverged: .*Lower method.learning_rate and start again with overwrite=true$", line
+    )
     assert not (tmp_path / "run" / checkpoint.LAST).exists()

@@ -70,7 +70,7 @@ class AnomalyDataModule(LightningDataModule):
             anomalies suffice for.
         contamination: share of anomalies among the unlabeled items, in [0, 1).
         num_labelled: labelled anomalies; None takes as many as there are unlabeled ones.
-        validation: held-out items as a share of the training items, drawn on top of them.
+        validation: held-out items as a share of the training items, drawn on top of them; 0 leaves validation out.
         num_test: test items: half normal, a quarter seen anomalies, a quarter unseen ones.
         batch_size: unlabeled items in an optimiser step, over all processes.
         labelled_batch_size: labelled anomalies in an optimiser step, over all processes.
@@ -157,8 +157,8 @@ class AnomalyDataModule(LightningDataModule):
         """Moves a batch of this domain; Lightning's own walk through any structure costs more than a small step."""
         return type(batch)(*(part.to(device, non_blocking=True) for part in batch))
 
-    def val_dataloader(self) -> DataLoader:
-        return self.evaluation_loader(self.validation)
+    def val_dataloader(self) -> DataLoader | list[DataLoader]:
+        return self.evaluation_loader(self.validation) if len(self.validation.x) > 0 else []
 
     def test_dataloader(self) -> DataLoader:
         return self.evaluation_loader(self.test)

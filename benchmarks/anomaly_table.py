@@ -136,8 +136,8 @@ def method_table(runs: list[Run]) -> str:
         cells.append(interval([mine - its for mine, its in zip(areas["all"], first, strict=True)]))
         texts = [f"{mean:.3f} ± {half:.3f}" for mean, half in cells[:3]] + [f"{cells[3][0]:+.3f} ± {cells[3][1]:.3f}"]
         lines.append((cells[0][0], f"| {method} | {' | '.join(texts)} |"))
-    head = f"| method ({len(whole)} runs each) | AUROC all | seen | unseen | all, minus {methods[0]} |\n|---|---|---|---|---|\n"
-    return head + "\n".join(line for _, line in sorted(lines, reverse=True))
+    head = f"| method ({len(whole)} runs each) | AUROC all | seen | unseen | all, minus {methods[0]} |"
+    return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines, reverse=True))])
 
 
 def grid_table(runs: list[Run]) -> str:

@@ -100,7 +100,10 @@ class SaveLast(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+        loop = trainer.fit_loop.epoch_loop
+        # Not between the batches of one accumulated step, whose gradient no checkpoint holds, nor before a validation.
+        in_between = loop._should_accumulate() or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+        if not loop.batch_progress.is_last_batch and not in_between:
             self._save_where_due(trainer, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,8 +7,10 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
+import lit_unlearn
 from lit_unlearn import config as configuration
 from lit_unlearn.errors import RunFailed, UserError
 
@@ -49,6 +51,7 @@ def run(program: Callable[[list[str]], object]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)  # during training `SaveLast` has its own; Lightning's would end with status 1
     try:
+        check_packages()
         program(sys.argv[1:])
     except UserError as error:
         if first_process():
@@ -130,6 +133,30 @@ def speak() -> None:
         warnings.filterwarnings("ignore", f".*{advice}")
 
 
+RANKS = ("LOCAL_RANK", "RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID")
+"""Variables by which launchers number the processes of a job."""
+
+
 def first_process() -> bool:
     """Whether this is the process of a job that writes and speaks; the launchers' variables tell before torch does."""
-    return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+    return all(os.environ.get(rank, "0") == "0" for rank in RANKS)
+
+
+def environment_of_one_process() -> dict[str, str]:
+    """The environment without what a launcher has put there, for a process that is no part of the job."""
+    launched = (*RANKS, "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "PL_GLOBAL_SEED")
+    return {name: value for name, value in os.environ.items() if name not in launched}
+
+
+def check_packages() -> None:
+    """Sees to it that `datamodules` is ours: under `python -m` a folder of that name where one is goes first.
+
+    Raises:
+        UserError: it is not.
+    """
+    import datamodules
+
+    ours = Path(lit_unlearn.__file__).parent.parent
+    found = Path(datamodules.__file__ or next(iter(datamodules.__path__))).resolve()
+    if ours.resolve() not in found.parents:
+        raise UserError(f"datamodules: found in {found} and not in {ours}; start the program from another folder")

@@ -23,10 +23,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-import experiments
+import lit_unlearn
 from lit_unlearn.errors import UserError
 
-EXPERIMENTS = Path(experiments.__file__).parent
+EXPERIMENTS = Path(lit_unlearn.__file__).parent.parent / "experiments"
 GROUPS = ("experiment", "method", "data", "trainer")
 ALLOWED_TARGETS = (
     "lit_unlearn.",
@@ -190,10 +190,17 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
     return errors
 
 
+def deciding(node: Any) -> Any:
+    """The part of a configuration that decides the result: without where it lies and reads, and how it is started."""
+    if not isinstance(node, dict):
+        return node
+    started = ("run_dir", "dirpath", "data_root", "resume", "overwrite", "requires", "evaluate")
+    return {key: deciding(value) for key, value in node.items() if key not in started}
+
+
 def config_sha(config: dict[str, Any]) -> str:
-    """A hash of what decides the result: the configuration without where it runs from and how it was started."""
-    kept = {key: value for key, value in config.items() if key not in ("run_dir", "resume", "overwrite", "requires")}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:16]
+    """A hash of what decides the result, see `deciding`."""
+    return hashlib.sha256(json.dumps(deciding(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
@@ -327,7 +334,7 @@ def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
 
 
 def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...] | None) -> list[str]:
-    """Every error of a node with `_target_` and of those inside it; arguments in `offered` may be absent (None: any)."""
+    """Every error of a node with `_target_` and those inside it; arguments in `offered` may be absent (None: any)."""
     if "_target_" not in node:
         return [f"{path}._target_: missing; choose an option of {path.split('.')[0]} or give the class to build"]
     errors = []

@@ -1,7 +1,9 @@
 """Train a method on a data set, evaluate it, write a report: `python -m lit_unlearn.fit experiment=pu_svdd/digits`."""
 
 import shlex
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,12 +46,22 @@ def fit(overrides: list[str], config_dir: str | None = None) -> "Report | None":
 
 
 def _require(overrides: list[str], config_dir: str | None) -> None:
+    """Runs an experiment in its own process unless its run has finished; other processes of the job wait for it."""
     from lit_unlearn import run_directory
 
     run_dir = Path(configuration.compose(overrides, config_dir=config_dir)["run_dir"])
-    if not run_directory.is_finished(run_dir):
-        print(f"required: no finished run in {run_dir}; running {shlex.join(overrides)} first", flush=True)
-        fit(overrides, config_dir)
+    if run_directory.is_finished(run_dir):
+        return
+    if not command_line.first_process():
+        while not run_directory.is_finished(run_dir):
+            time.sleep(1)
+        return
+    print(f"required: no finished run in {run_dir}; running {shlex.join(overrides)} first", flush=True)
+    command = [sys.executable, "-m", "lit_unlearn.fit", *overrides]
+    command += ["--config-dir", config_dir] if config_dir else []
+    status = subprocess.run(command, env=command_line.environment_of_one_process()).returncode
+    if status != 0:
+        raise SystemExit(status if status > 0 else 128 - status)
 
 
 def run(config: dict[str, Any]) -> "Report | None":
@@ -71,12 +83,13 @@ def run(config: dict[str, Any]) -> "Report | None":
     callbacks = [configuration.build(node) for node in config["callbacks"].values() if node is not None]
     found = run_directory.start(config)
     trainer = run_directory.trainer(config, callbacks, found)
-    run_directory.prepare(config, found)
-    if found is None or not found[1][checkpoint.ENTRY]["finished"]:
-        trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
-    if not config["evaluate"] or not trainer.is_global_zero:
-        return None
-    return _report(config, data)
+    with run_directory.held(config):
+        run_directory.prepare(config, found)
+        if found is None or not found[1][checkpoint.ENTRY]["finished"]:
+            trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
+        if not config["evaluate"] or not trainer.is_global_zero:
+            return None
+        return _report(config, data)
 
 
 def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":

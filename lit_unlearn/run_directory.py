@@ -1,9 +1,12 @@
 """The folder of a run: what may be started there, what is kept, and what a fresh start removes."""
 
+import fcntl
 import logging
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,12 @@ from lit_unlearn.report import write_atomically
 
 log = logging.getLogger(__name__)
 
-CONFIG, REPORT = "config.yaml", "report.json"
+CONFIG, REPORT, LOCK = "config.yaml", "report.json", ".lock"
 OURS = (
     "hparams.yaml",
-    "*.ckpt",
+    *(checkpoint.LAST, checkpoint.PREVIOUS, checkpoint.BEST),
     ".*.ckpt.part",
+    "evaluation-*",
     "report.*",
     "events.out.tfevents.*",
     "figures",
@@ -57,21 +61,23 @@ def start(config: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
             f"run_dir={run_dir}: holds files but no {CONFIG}, so it is no run of ours; choose another run_dir"
         )
     found = None
-    if occupied and not overwrite:
+    if occupied:
         there = yaml.safe_load((run_dir / CONFIG).read_text())
-        if is_finished(run_dir):
+        if is_finished(run_dir) and not overwrite:
             raise UserError(
                 f"run_dir={run_dir}: holds a finished run{_difference(there, config)}; its report.md is there. "
                 "Give overwrite=true to replace it, or another run_dir"
             )
-        if config["resume"] == "auto" and any(run_dir.glob("*.ckpt")):
-            if configuration.config_sha(there) != configuration.config_sha(config):
+        same = configuration.config_sha(there) == configuration.config_sha(config)
+        if not is_finished(run_dir) and config["resume"] != "never" and any(run_dir.glob("*.ckpt")):
+            if same:
+                found = checkpoint.newest_good(run_dir, config["method"]["_target_"])
+            elif not overwrite:
                 raise UserError(
                     f"run_dir={run_dir}: holds an unfinished run of another configuration{_difference(there, config)}. "
                     "Start it again as it was to go on, or give overwrite=true or another run_dir"
                 )
-            found = checkpoint.newest_good(run_dir, config["method"]["_target_"])
-    if config["resume"] not in ("auto", "never"):
+    if found is None and config["resume"] not in ("auto", "never"):
         found = _named(config)
     return found
 
@@ -84,9 +90,9 @@ def prepare(config: dict[str, Any], found: tuple[Path, dict[str, Any]] | None) -
     """
     run_dir = Path(config["run_dir"])
     if first_process():
-        if _is_occupied(run_dir) and found is None:
+        if _is_occupied(run_dir) and (found is None or found[0].parent != run_dir):
             _remove(run_dir)
-        elif config["resume"] == "auto" and found and found[0].name == checkpoint.PREVIOUS:
+        elif found and found[0] == run_dir / checkpoint.PREVIOUS:
             (run_dir / checkpoint.LAST).unlink(missing_ok=True)  # damaged; the next save would put it in place of this
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
@@ -97,15 +103,42 @@ def prepare(config: dict[str, Any], found: tuple[Path, dict[str, Any]] | None) -
         log.info(f"going on from {found[0]} at step {found[1]['global_step']}")
 
 
+@contextmanager
+def held(config: dict[str, Any]) -> Iterator[None]:
+    """Keeps a second start of the same run out while this one works; the system lets go when the process ends.
+
+    Raises:
+        UserError: another process holds the run.
+    """
+    if not first_process():
+        yield
+        return
+    run_dir = Path(config["run_dir"])
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"run_dir={run_dir}: cannot be made ({error}); choose another run_dir") from error
+    with (run_dir / LOCK).open("a") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: loader processes do not inherit it
+        except OSError as error:
+            raise UserError(
+                f"run_dir={run_dir}: another process is at work there; wait for it, or give another run_dir"
+            ) from error
+        yield
+
+
 def _is_occupied(run_dir: Path) -> bool:
     """Whether there is more than what a kill in the middle of writing the configuration leaves."""
-    return run_dir.is_dir() and not all(path.match(f".{CONFIG}.*") for path in run_dir.iterdir())
+    return run_dir.is_dir() and not all(path.match(f".{CONFIG}.*") or path.name == LOCK for path in run_dir.iterdir())
 
 
 def _named(config: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     path = Path(config["resume"])
     if not path.is_file():
         raise UserError(f"resume={path}: no such file; allowed: auto, never, or the path of a checkpoint")
+    if path.resolve().parent == Path(config["run_dir"]).resolve():
+        raise UserError(f"resume={path}: lies in the run's own folder; resume=auto goes on from there, or give run_dir")
     contents = checkpoint.read(path)
     made_by = contents[checkpoint.ENTRY]["config"]["method"]["_target_"]
     if made_by != config["method"]["_target_"]:
@@ -128,9 +161,7 @@ def _check_writable(run_dir: Path) -> None:
 
 
 def _difference(there: dict[str, Any], here: dict[str, Any]) -> str:
-    ignored = ("run_dir", "resume", "overwrite", "requires")
-    was, now = ({key: value for key, value in config.items() if key not in ignored} for config in (there, here))
-    lines = list(configuration.differences(was, now))
+    lines = list(configuration.differences(configuration.deciding(there), configuration.deciding(here)))
     return f" ({'; '.join(lines[:5])}{'; ...' if len(lines) > 5 else ''})" if lines else ""
 
 
@@ -153,7 +184,8 @@ def trainer(config: dict[str, Any], callbacks: list[Callback], found: tuple[Path
             callback.config = config
     return configuration.build(
         config["trainer"],
-        callbacks=[*callbacks, progress()],
+        # What saves the run's state comes last: the state of the others belongs into it.
+        callbacks=[*sorted(callbacks, key=lambda callback: isinstance(callback, checkpoint.SaveLast)), progress()],
         logger=tensorboard(config, purge_step=found[1]["global_step"] if found else None),
         plugins=[checkpoint.AtomicCheckpointIO()],
         default_root_dir=config["run_dir"],

@@ -1,7 +1,7 @@
-"""Running the program in tests: in the test's own process, as the command a user types, or as a process that starts fast.
+"""Running the program in tests: as the command a user types, or as a process that starts fast.
 
-Starting Python and importing torch takes seconds. Where a test needs a process (to kill it, to have two of them) but not
-the start itself, `Process` forks one from a server that has imported the libraries already.
+Starting Python and importing torch takes seconds. Where a test needs a process (to kill it, to have two of them) but
+not the start itself, `Process` forks one from a server that has imported the libraries already.
 """
 
 import multiprocessing

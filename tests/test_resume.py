@@ -13,14 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from lit_unlearn import checkpoint, config
 from lit_unlearn.fit import fit, run
 from lit_unlearn.report import Report
-from lit_unlearn.reproducibility import StepSeed, derived_seed
 from tests.program import DIGITS, Process, command, differences, environment, last, wait_for
 
 SHORT = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1"]
@@ -217,7 +215,7 @@ def test_killed_between_training_and_report(tmp_path: Path):
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A run of SHORT that was killed after step 8 (`run_dir`; previous.ckpt is of step 7), and how it ends (`whole`)."""
+    """A run of SHORT killed after step 8 (`run_dir`; previous.ckpt is of step 7), and how it ends (`whole`)."""
     folder = tmp_path_factory.mktemp("stopped")
     with pytest.MonkeyPatch.context() as patch, snapshots(folder) as taken:
         patch.chdir(folder)
@@ -323,24 +321,3 @@ def test_resume_never_starts_anew(stopped: SimpleNamespace, folder: Path):
         fit([*SHORT, "resume=never"])
     assert last(taken[0])["global_step"] == 1
     assert differences(stopped.whole, last(Path("run")), ignored=("fit_seconds", "resume")) == []
-
-
-def noise(seed: int, step: int, rank: int) -> tuple[float, float, float]:
-    """What torch, NumPy and `random` draw in a step."""
-    loop = SimpleNamespace(epoch_loop=SimpleNamespace(total_batch_idx=step))
-    trainer = SimpleNamespace(fit_loop=loop, global_rank=rank)
-    StepSeed(seed).on_train_batch_start(trainer, None, None, batch_idx=0)  # type: ignore[arg-type]
-    return torch.rand(()).item(), np.random.rand(), random.random()
-
-
-def test_noise_is_a_function_of_seed_step_and_rank():
-    first = noise(1, 2, 3)
-    draws = [noise(*numbers) for numbers in [(1, 2, 3), (1, 3, 2), (2, 1, 3), (3, 2, 1), (2, 2, 2), (0, 3, 3)]]
-    assert draws[0] == first  # whatever was drawn in between
-    for generator in zip(*draws, strict=True):
-        assert len(set(generator)) == len(draws)  # a sum of the three would repeat itself
-
-
-def test_derived_seeds_depend_on_every_part_and_its_place():
-    seeds = {derived_seed(*parts) for parts in [("a", 1, 2), ("a", 2, 1), ("b", 1, 2), ("a", 12), ("a", 1), ("a",)]}
-    assert len(seeds) == 6 and all(0 <= seed < 2**63 for seed in seeds)

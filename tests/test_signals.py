@@ -128,9 +128,8 @@ def test_a_full_disk_leaves_the_checkpoints_whole(num_bytes: int, folder: Path):
     before = contents(Path("run"))
     with pytest.raises(
         RunFailed, match="checkpoint could not be written .*File too large.*; those written before are whole"
-    ):
-        with disk_with_room_for(num_bytes):
-            fit(SHORT)
+    ), disk_with_room_for(num_bytes):
+        fit(SHORT)
     assert contents(Path("run")) == before
     fit(SHORT)  # there is room again
     resumed = last(Path("run"))

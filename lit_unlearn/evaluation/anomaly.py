@@ -158,10 +158,9 @@ def alpha_rows(method: LightningModule, data: "AnomalyDataModule") -> list[Row]:
     if alpha is None:
         return []
     assert data.parts is not None
-    anomalies, items = data.parts.contamination * len(data.unlabeled), len(data.unlabeled)
-    if getattr(method, "unlabeled_includes_labelled", False):
-        anomalies, items = anomalies + len(data.labelled), items + len(data.labelled)
-    return [Row("method", "unlabeled", "alpha", float(alpha), items, None, "target", anomalies / items)]
+    return [
+        Row("method", "unlabeled", "alpha", float(alpha), len(data.unlabeled), None, "target", data.parts.contamination)
+    ]
 
 
 @torch.no_grad()

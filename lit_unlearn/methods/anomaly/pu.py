@@ -44,8 +44,8 @@ class PURisk(Contamination):
 
     Args:
         correction: `abs`, `clamp`, `nnpu` or `none`, equations (3) to (6) of `lit_unlearn.losses.pu`.
-        unlabeled_includes_labelled: take the unlabeled mean over U and A together (then `alpha` is the share of
-            anomalies in both); the paper's alpha of 0.1 suggests it, its text was not available.
+        unlabeled_includes_labelled: take the unlabeled mean over U and A together, and the share of anomalies with it
+            (`alpha` stays that of U); the paper's alpha of 0.1 suggests it, its text was not available.
         others: see `Contamination`.
     """
 
@@ -57,10 +57,11 @@ class PURisk(Contamination):
     def risk(self, unlabeled: Tensor, labelled: Tensor, positive: Tensor) -> Tensor:
         """The () objective from the (U,) and (A,) losses as "normal" and the (A,) losses as "anomalous"."""
         unlabeled_mean, labelled_mean = batch_mean(unlabeled), batch_mean(labelled)
-        mixture_mean = unlabeled_mean
+        self.log_sometimes({"train/loss_unlabeled": unlabeled_mean, "train/loss_labelled": labelled_mean})
+        mixture_mean, alpha = unlabeled_mean, self.alpha.to(labelled)
         if self.unlabeled_includes_labelled:
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             share = len(data.labelled) / (len(data.unlabeled) + len(data.labelled))
             mixture_mean = (1 - share) * unlabeled_mean + share * labelled_mean
-        self.log_sometimes({"train/loss_unlabeled": unlabeled_mean, "train/loss_labelled": labelled_mean})
-        return pu_risk(batch_mean(positive), mixture_mean, labelled_mean, self.alpha.to(labelled), self.correction)
+            alpha = (1 - share) * alpha + share
+        return pu_risk(batch_mean(positive), mixture_mean, labelled_mean, alpha, self.correction)

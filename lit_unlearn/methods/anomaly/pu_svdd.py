@@ -30,7 +30,7 @@ class PUSVDD(PURisk, CentredDetector):
 
     Args:
         positive_loss: loss of a labelled anomaly at distance d: `inverse` 1/(d + eps) or `bce` -log(1 - exp(-d)).
-        loss_scale: factor on d inside `bce`; the scale decides where its slope lives.
+        loss_scale: factor on d in both losses; the scale decides where the slope of `bce` lives.
         others: see `PURisk` and `CentredDetector`.
     """
 

@@ -152,7 +152,7 @@ def test_unlabeled_mean_over_both_parts(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(type(method), "trainer", type("T", (), {"datamodule": Data})(), raising=False)
     monkeypatch.setattr(method, "log_dict", lambda values: None)
-    expected = 0.2 * 2.25 + (0.75 * 2 + 0.25 * 1.125) - 0.2 * 1.125
+    expected = 0.4 * 2.25 + (0.75 * 2 + 0.25 * 1.125) - 0.4 * 1.125  # 6 + 10 anomalies among 40
     assert method.objective(batch(UNLABELED, LABELLED)).item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lit_unlearn import config as configuration, fit as program, run_directory
+from lit_unlearn import config as configuration, fit as program, nodes, run_directory
 from lit_unlearn.losses.pu import positive_inverse, pu_risk
 
 EPOCHS, ROUNDS = 4, 5
@@ -106,9 +106,9 @@ class OneByOne(Dataset):
 def main(overrides: list[str]) -> None:
     torch.set_num_threads(2)
     config = configuration.compose(["experiment=pu_svdd/fashion_mnist", *overrides])
-    data = configuration.build(config["data"])
+    data = nodes.build(config["data"])
     data.setup()
-    method = configuration.build(config["method"] | {"input_shape": data.input_shape})
+    method = nodes.build(config["method"] | {"input_shape": data.input_shape})
     method.loss.set_centre(data.unlabeled)
 
     def in_memory() -> Iterator[tuple[Tensor, Tensor]]:

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from pydantic import Field
 
 import lit_unlearn
-from lit_unlearn import config as configuration
+from lit_unlearn import nodes
 from lit_unlearn.errors import RunFailed, UserError
 
 log = logging.getLogger(__name__)
@@ -100,9 +100,10 @@ class SaveLast(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        loop = trainer.fit_loop.epoch_loop
+        loop, fetcher = trainer.fit_loop.epoch_loop, trainer.fit_loop._data_fetcher
+        assert fetcher is not None  # it has just given a batch
         # Not between the batches of one accumulated step, whose gradient no checkpoint holds, nor before a validation.
-        in_between = loop._should_accumulate() or loop._should_check_val_fx(trainer.fit_loop._data_fetcher)
+        in_between = loop._should_accumulate() or loop._should_check_val_fx(fetcher)
         if not loop.batch_progress.is_last_batch and not in_between:
             self._save_where_due(trainer, trainer.current_epoch)
 
@@ -219,7 +220,7 @@ def load_method(path: str | Path) -> tuple[LightningModule, dict[str, Any]]:
     """
     checkpoint = read(path)
     config = checkpoint[ENTRY]["config"]
-    method = configuration.build(config["method"])
+    method = nodes.build(config["method"])
     method.on_load_checkpoint(checkpoint)
     method.load_state_dict(checkpoint["state_dict"])
     return method.eval(), config
@@ -234,7 +235,7 @@ def load_data(path: str | Path, **changed: Any) -> LightningDataModule:
     """
     checkpoint = read(path)
     node = checkpoint[ENTRY]["config"]["data"]
-    data = configuration.build(node | {key: value for key, value in changed.items() if key in node})
+    data = nodes.build(node | {key: value for key, value in changed.items() if key in node})
     if type(data).__qualname__ in checkpoint:
         data.load_state_dict(checkpoint[type(data).__qualname__])
     return data

@@ -1,44 +1,30 @@
-"""Configuration: composed by Hydra, checked as a whole before anything is built, built behind an allow-list.
+"""Configuration: composed by Hydra from a command line, checked as a whole before anything is built.
 
-`compose` turns a command line into a plain dictionary, `check` returns every error in it, `build` is the only place
-that instantiates what a configuration names.
+`compose` turns a command line into a plain dictionary, `check` returns every error in it; `lit_unlearn.nodes` builds.
 """
 
-import difflib
 import hashlib
-import importlib
-import inspect
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import hydra
 import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field
 
 import lit_unlearn
 from lit_unlearn.errors import UserError
+from lit_unlearn.nodes import check_node, did_you_mean, domain, imported, target_error, validate
 
 EXPERIMENTS = Path(lit_unlearn.__file__).parent.parent / "experiments"
 GROUPS = ("experiment", "method", "data", "trainer")
-ALLOWED_TARGETS = (
-    "lit_unlearn.",
-    "datamodules.",
-    "lightning.Trainer",
-    "lightning.pytorch.callbacks.",
-    "lightning.pytorch.loggers.",
-    "lightning.pytorch.plugins.",
-    "lightning.pytorch.profilers.",
-    "lightning.pytorch.strategies.",
-    "torch.optim.",
-)
 SET_BY_US = ("callbacks", "default_root_dir", "enable_model_summary", "enable_progress_bar", "logger", "plugins")
 """Arguments of the Trainer that follow from other keys."""
 
@@ -103,7 +89,7 @@ def method_class(name: str) -> type:
     """
     options = choices("method")
     if name not in options:
-        raise UserError(f"method={name}: no such method{_did_you_mean(name, options)}")
+        raise UserError(f"method={name}: no such method{did_you_mean(name, options)}")
     return imported(yaml.safe_load((EXPERIMENTS / "method" / f"{name}.yaml").read_text())["_target_"])
 
 
@@ -152,7 +138,7 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
 def _model_errors(given: Mapping[str, Any], own: Mapping[str, Any]) -> list[str]:
     """Keys of the network that the experiment does not have: nothing would read them."""
     return [
-        f"model.{key}={given[key]!r}: no such key{_did_you_mean(key, own)}; allowed: {', '.join(own)}"
+        f"model.{key}={given[key]!r}: no such key{did_you_mean(key, own)}; allowed: {', '.join(own)}"
         for key in given
         if key not in own
     ]
@@ -167,7 +153,7 @@ def run_name(chosen: Mapping[str, str], own: Mapping[str, str]) -> str:
 def check(config: dict[str, Any], name: str = "fit") -> list[str]:
     """Every error of a configuration, a line each: keys, types, ranges at all depths, and what does not go together."""
     schema = SCHEMAS[name]
-    errors = _validate(
+    errors = validate(
         "", schema, {key: (field.rebuild_annotation(), ...) for key, field in schema.model_fields.items()}, config
     )
     callbacks = config.get("callbacks")
@@ -179,7 +165,7 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
         if isinstance(node, dict):
             errors += check_node(path, node, offered)
             if path == "data":
-                known = "_target_" in node and not _target_error(path, node)
+                known = "_target_" in node and not target_error(path, node)
                 offered = imported(node["_target_"]).offers if known else None
     if isinstance(nodes["trainer"], dict):
         errors += _check_trainer(nodes["trainer"])
@@ -212,65 +198,6 @@ def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
         yield f"{path} was {there!r} and is {here!r}"
 
 
-def build(node: Mapping[str, Any], **extra: Any) -> Any:
-    """Instantiates a checked node; the only caller of Hydra's `instantiate`.
-
-    Args:
-        node: a dictionary with `_target_`.
-        extra: arguments that a configuration cannot hold, such as objects built before.
-
-    Raises:
-        UserError: the node may not be built, or its arguments do not go together.
-    """
-    refused = [line for path, inner in _targets("", node) for line in _target_error(path, inner)]
-    if refused:
-        raise UserError(refused)
-    try:
-        return hydra.utils.instantiate(dict(node), _convert_="all", **extra)
-    except InstantiationException as error:
-        from lightning.pytorch.utilities.exceptions import MisconfigurationException  # --help must not wait for it
-
-        cause = error.__cause__
-        if isinstance(cause, UserError):
-            raise cause from None
-        if isinstance(cause, ValueError | ImportError | MisconfigurationException):  # do not go together, or not here
-            raise UserError(f"{node['_target_']}: {' '.join(str(cause).split())}") from error
-        raise
-
-
-def component(node: Mapping[str, Any]) -> str:
-    """The name of a method or data node: the file its class lives in."""
-    return node["_target_"].split(".")[-2]
-
-
-def domain(node: Mapping[str, Any]) -> str:
-    """The domain of a method or data node: the folder its class lives in."""
-    return node["_target_"].removeprefix("lit_unlearn.methods.").removeprefix("datamodules.").split(".")[0]
-
-
-def arguments_of(cls: type) -> dict[str, tuple[Any, Any]]:
-    """Constructor arguments as name -> (annotation, default or `...`), followed along the MRO through **keywords."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
-        hints = get_type_hints(base.__init__, include_extras=True)  # type: ignore[misc]
-        for parameter in list(parameters)[1:]:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-                default = ... if parameter.default is parameter.empty else parameter.default
-                found.setdefault(parameter.name, (hints.get(parameter.name, Any), default))
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return found
-
-
-def imported(target: str) -> Any:
-    """What a dotted name stands for."""
-    module, _, attribute = target.rpartition(".")
-    return getattr(importlib.import_module(module), attribute)
-
-
 def _parse(arguments: list[str]) -> list[Override]:
     parser, overrides, errors = OverridesParser.create(), [], []
     for argument in arguments:
@@ -292,7 +219,7 @@ def _group_error(override: Override, config_dir: str | None) -> list[str]:
     options = choices(group, config_dir)
     if isinstance(value, str) and value in options:
         return []
-    return [f"{group}={value}: no such {group}{_did_you_mean(str(value), options)}; allowed: {', '.join(options)}"]
+    return [f"{group}={value}: no such {group}{did_you_mean(str(value), options)}; allowed: {', '.join(options)}"]
 
 
 def _key_error(override: Override, name: str) -> list[str]:
@@ -300,86 +227,13 @@ def _key_error(override: Override, name: str) -> list[str]:
     key = override.key_or_group.split(".")[0]
     if key in keys or key == "hydra":
         return []
-    return [f"{override.input_line}: no such key{_did_you_mean(key, keys)}; allowed: {', '.join(keys)}"]
+    return [f"{override.input_line}: no such key{did_you_mean(key, keys)}; allowed: {', '.join(keys)}"]
 
 
 def _forced(override: Override) -> str:
     """Values are added or replaced alike: keys are checked against signatures, which Hydra does not know."""
     line = override.input_line or ""
     return f"++{line}" if override.type is OverrideType.CHANGE and override.key_or_group not in GROUPS else line
-
-
-def _targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(node, Mapping):
-        if "_target_" in node:
-            yield path, node
-        for key, value in node.items():
-            yield from _targets(f"{path}.{key}" if path else str(key), value)
-    elif isinstance(node, list):
-        for index, value in enumerate(node):
-            yield from _targets(f"{path}[{index}]", value)
-
-
-def _target_error(path: str, node: Mapping[str, Any]) -> list[str]:
-    target = node["_target_"]
-    if not isinstance(target, str) or not target.startswith(ALLOWED_TARGETS):
-        return [
-            f"{path}._target_={target!r}: may not be built from a configuration; allowed: {', '.join(ALLOWED_TARGETS)}"
-        ]
-    try:
-        found = imported(target)
-    except (ImportError, AttributeError) as error:
-        return [f"{path}._target_={target!r}: cannot be imported ({error}); check the spelling"]
-    return [] if inspect.isclass(found) else [f"{path}._target_={target!r}: not a class; give a class"]
-
-
-def check_node(path: str, node: Mapping[str, Any], offered: tuple[str, ...] | None) -> list[str]:
-    """Every error of a node with `_target_` and those inside it; arguments in `offered` may be absent (None: any)."""
-    if "_target_" not in node:
-        return [f"{path}._target_: missing; choose an option of {path.split('.')[0]} or give the class to build"]
-    errors = []
-    for inner_path, inner in _targets(path, node):
-        refused = _target_error(inner_path, inner)
-        errors += refused
-        if not refused:
-            fields = arguments_of(imported(inner["_target_"]))
-            absent = fields if offered is None else offered
-            fields = {name: (hint, None if name in absent else default) for name, (hint, default) in fields.items()}
-            values = {key: value for key, value in inner.items() if not key.startswith("_")}
-            nested = {key for key, value in values.items() if any(_targets("", value))}
-            fields |= dict.fromkeys(nested & set(fields), (Any, ...))  # checked on its own
-            errors += _validate(inner_path, imported(inner["_target_"]), fields, values)
-    return errors
-
-
-def _validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values: dict[str, Any]) -> list[str]:
-    settings = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True, protected_namespaces=())
-    # Fields get neutral names and the real ones as aliases: pydantic reserves some names.
-    aliased: dict[str, Any] = {
-        f"argument_{i}": (Annotated[hint, Field(alias=name)], default)
-        for i, (name, (hint, default)) in enumerate(fields.items())
-    }
-    try:
-        create_model(owner.__name__, __config__=settings, **aliased).model_validate(values)
-    except ValidationError as error:
-        by_key: dict[str, list[Any]] = {}
-        for detail in error.errors():
-            by_key.setdefault(str(detail["loc"][0]), []).append(detail)
-        return [
-            _line(f"{path}.{key}" if path else key, key, details, fields, values) for key, details in by_key.items()
-        ]
-    return []
-
-
-def _line(path: str, key: str, details: list[Any], fields: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    kind = details[0]["type"]
-    if kind == "extra_forbidden":
-        return f"{path}={values[key]!r}: no such key{_did_you_mean(key, fields)}; allowed: {', '.join(fields)}"
-    if kind == "missing":
-        return f"{path}: missing; give {path}=..."
-    allowed = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input ") for detail in details))
-    options = [option for detail in details for option in detail.get("ctx", {}).get("expected", "").split("'")[1::2]]
-    return f"{path}={values[key]!r}: {allowed}{_did_you_mean(str(values[key]), options)}"
 
 
 def _check_trainer(trainer: dict[str, Any]) -> list[str]:
@@ -395,8 +249,3 @@ def _check_domains(config: dict[str, Any]) -> list[str]:
     return [
         f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"
     ]
-
-
-def _did_you_mean(name: str, options: Any) -> str:
-    close = difflib.get_close_matches(name, list(options), n=1)
-    return f"; did you mean {close[0]}?" if close else ""

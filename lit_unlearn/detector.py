@@ -30,7 +30,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from datamodules.anomaly.arrays import Arrays
 from datamodules.npz import finite_float32
-from lit_unlearn import checkpoint, config
+from lit_unlearn import checkpoint, config, nodes
 from lit_unlearn.errors import RunFailed, UserError
 from lit_unlearn.methods.anomaly.pu import Alpha
 from lit_unlearn.metrics.contamination import estimate_contamination
@@ -170,7 +170,7 @@ class PUDetector(OutlierMixin, BaseEstimator):
         set_here = ("_target_", "input_shape", "alpha")
         arguments = {key: value for key, value in run["method"].items() if key not in set_here}
         known = float(method.alpha) if hasattr(method, "alpha") else alpha
-        detector = cls(config.component(run["method"]), alpha=known, seed=run["seed"], **arguments)
+        detector = cls(nodes.component(run["method"]), alpha=known, seed=run["seed"], **arguments)
         detector.method_, detector.alpha_ = method, known
         detector.scaler_ = FunctionTransformer(data.preprocess)
         detector.input_shape_, detector.n_features_in_ = data.input_shape, math.prod(data.input_shape)
@@ -181,7 +181,7 @@ class PUDetector(OutlierMixin, BaseEstimator):
     def _untrained(self) -> LightningModule:
         cls = config.method_class(self.method)
         offered = {"input_shape": self.input_shape_, "alpha": self.alpha_}
-        accepted = config.arguments_of(cls)
+        accepted = nodes.arguments_of(cls)
         arguments = {key: value for key, value in offered.items() if key in accepted} | self.method_arguments
         _check(cls, arguments)
         return cls(**arguments)
@@ -241,7 +241,7 @@ def _known_anomalies(y: ArrayLike, num_items: int) -> NDArray[np.bool_]:
 
 def _check(cls: type, arguments: dict[str, Any]) -> None:
     """Raises one ValueError for all unknown arguments, wrong types and values out of range of a constructor."""
-    errors = config.check_node(cls.__name__, {"_target_": f"{cls.__module__}.{cls.__qualname__}"} | arguments, ())
+    errors = nodes.check_node(cls.__name__, {"_target_": f"{cls.__module__}.{cls.__qualname__}"} | arguments, ())
     if errors:
         raise ValueError("\n".join(errors))
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lit_unlearn import command_line, config as configuration
+from lit_unlearn import command_line, config as configuration, nodes
 from lit_unlearn.errors import UserError
 
 if TYPE_CHECKING:
@@ -67,26 +67,29 @@ def _require(overrides: list[str], config_dir: str | None) -> None:
 def run(config: dict[str, Any]) -> "Report | None":
     """Runs a checked configuration: data, method, folder, training, evaluation, report."""
     import lightning
+    import torch
 
     from lit_unlearn import checkpoint, run_directory
 
     command_line.speak()
-    data = configuration.build(config["data"])
+    data = nodes.build(config["data"])
     data.prepare_data()
     data.setup("fit")
-    arguments = configuration.arguments_of(configuration.imported(config["method"]["_target_"]))
+    arguments = nodes.arguments_of(nodes.imported(config["method"]["_target_"]))
     config["method"] |= {name: getattr(data, name) for name in data.offers if name in arguments}
 
     lightning.seed_everything(config["seed"], verbose=False)
-    method = configuration.build(config["method"])
+    method = nodes.build(config["method"])
     method.prepare_data()
-    callbacks = [configuration.build(node) for node in config["callbacks"].values() if node is not None]
+    callbacks = [nodes.build(node) for node in config["callbacks"].values() if node is not None]
     found = run_directory.start(config)
     trainer = run_directory.trainer(config, callbacks, found)
     with run_directory.held(config):
         run_directory.prepare(config, found)
         if found is None or not found[1][checkpoint.ENTRY]["finished"]:
             trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()  # what follows is the first process's alone
         if not config["evaluate"] or not trainer.is_global_zero:
             return None
         return _report(config, data)
@@ -102,8 +105,8 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
     last = checkpoint.read(run_dir / checkpoint.LAST)
     made = report.Report(
         experiment=config["experiment"],
-        method=configuration.component(config["method"]),
-        data=configuration.component(config["data"]),
+        method=nodes.component(config["method"]),
+        data=nodes.component(config["data"]),
         seed=config["seed"],
         config_sha=configuration.config_sha(config),
         versions=report.versions(),

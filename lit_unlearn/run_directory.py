@@ -14,7 +14,7 @@ import yaml
 from lightning import Callback, Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from lit_unlearn import checkpoint, config as configuration
+from lit_unlearn import checkpoint, config as configuration, nodes
 from lit_unlearn.command_line import first_process
 from lit_unlearn.errors import UserError
 from lit_unlearn.progress import progress
@@ -117,7 +117,7 @@ def held(config: dict[str, Any]) -> Iterator[None]:
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"run_dir={run_dir}: cannot be made ({error}); choose another run_dir") from error
+        raise UserError(f"run_dir={run_dir}: cannot be written ({error}); choose another run_dir") from error
     with (run_dir / LOCK).open("a") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # of the process: loader processes do not inherit it
@@ -182,7 +182,7 @@ def trainer(config: dict[str, Any], callbacks: list[Callback], found: tuple[Path
     for callback in callbacks:
         if isinstance(callback, checkpoint.SaveLast):
             callback.config = config
-    return configuration.build(
+    return nodes.build(
         config["trainer"],
         # What saves the run's state comes last: the state of the others belongs into it.
         callbacks=[*sorted(callbacks, key=lambda callback: isinstance(callback, checkpoint.SaveLast)), progress()],

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from datamodules.anomaly.base import AnomalyDataModule, Items
 from datamodules.anomaly.protocol import Pool
-from lit_unlearn import config
+from lit_unlearn import config, nodes
 from lit_unlearn.reproducibility import StepSeed
 
 
@@ -37,10 +37,10 @@ def build_method(name: str, input_shape: list[int], seed: int = 0, **values: Any
     """A method by its name; `values` that it has no argument for are left out."""
     problem = {key: values.pop(key) for key in ("network", "representation", "contamination") if key in values}
     node = method_node(name, **problem)
-    arguments = config.arguments_of(config.imported(node["_target_"]))
+    arguments = nodes.arguments_of(nodes.imported(node["_target_"]))
     offered = {"input_shape": input_shape, **values}
     torch.manual_seed(seed)
-    return config.build(node | {key: value for key, value in offered.items() if key in arguments})
+    return nodes.build(node | {key: value for key, value in offered.items() if key in arguments})
 
 
 class Generated(AnomalyDataModule):

@@ -91,7 +91,7 @@ def test_nothing_is_loaded_that_could_run_code():
 def test_only_config_instantiates():
     for path in SOURCES:
         found = "instantiate(" in path.read_text()
-        assert found == (path.name == "config.py"), path
+        assert found == (path.name == "nodes.py"), path
 
 
 def test_losses_and_methods_cite_their_source():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lit_unlearn import command_line, config
+from lit_unlearn import command_line, config, nodes
 from lit_unlearn.errors import UserError
 from lit_unlearn.fit import fit
 from tests.program import DIGITS
@@ -165,8 +165,8 @@ class Closed(Mixin, Base):
 
 
 def test_arguments_are_followed_through_keywords():
-    assert config.arguments_of(Both) == {"x": (bool, True), "z": (float, 1.0), "y": (str, "y")}
-    assert config.arguments_of(Closed) == {"w": (int, ...)}
+    assert nodes.arguments_of(Both) == {"x": (bool, True), "z": (float, 1.0), "y": (str, "y")}
+    assert nodes.arguments_of(Closed) == {"w": (int, ...)}
 
 
 def test_build_is_behind_the_list():
@@ -177,9 +177,9 @@ def test_build_is_behind_the_list():
         {"_target_": "lightning.Trainer", "callbacks": {"deep": {"_target_": "subprocess.run", "args": ["true"]}}},
     ]
     for node in refused:
-        with pytest.raises(UserError, match="may not be built|not a class"):
-            config.build(node)
-    assert config.build({"_target_": "lightning.pytorch.callbacks.Timer", "duration": {"seconds": 3}}) is not None
+        with pytest.raises(UserError, match=r"may not be built|not a class"):
+            nodes.build(node)
+    assert nodes.build({"_target_": "lightning.pytorch.callbacks.Timer", "duration": {"seconds": 3}}) is not None
 
 
 @pytest.mark.parametrize(

@@ -126,9 +126,12 @@ def test_a_full_disk_leaves_the_checkpoints_whole(num_bytes: int, folder: Path):
     with in_step(6, ask_to_end(signal.SIGTERM)), pytest.raises(SystemExit):
         fit(SHORT)
     before = contents(Path("run"))
-    with pytest.raises(
-        RunFailed, match="checkpoint could not be written .*File too large.*; those written before are whole"
-    ), disk_with_room_for(num_bytes):
+    with (
+        pytest.raises(
+            RunFailed, match="checkpoint could not be written .*File too large.*; those written before are whole"
+        ),
+        disk_with_room_for(num_bytes),
+    ):
         fit(SHORT)
     assert contents(Path("run")) == before
     fit(SHORT)  # there is room again

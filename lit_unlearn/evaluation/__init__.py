@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning import LightningDataModule, Trainer
 
-from lit_unlearn import checkpoint, config as configuration
+from lit_unlearn import checkpoint, nodes
 from lit_unlearn.evaluation.result import Evaluation
 
 
@@ -28,12 +28,12 @@ def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> Evaluation
 
 def suite(config: dict[str, Any]) -> ModuleType:
     """The module of the suite for a run's domain: `evaluate(method, data, trainer)`, and `score` for new data."""
-    return importlib.import_module(f"lit_unlearn.evaluation.{configuration.domain(config['method'])}")
+    return importlib.import_module(f"lit_unlearn.evaluation.{nodes.domain(config['method'])}")
 
 
 def trainer(node: dict[str, Any]) -> Trainer:
     """A Trainer for evaluation: one device of the kind the node names, nothing written."""
     one_device = {key: value for key, value in node.items() if key != "strategy"} | {"devices": 1, "num_nodes": 1}
-    return configuration.build(
+    return nodes.build(
         one_device, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
     )

@@ -24,7 +24,7 @@ def test_equals_torch(shape: tuple[int, ...], reference: type[nn.Module]):
 def test_several_processes_use_the_same_formula(monkeypatch: pytest.MonkeyPatch):
     """The distributed branch on a whole batch, for what tests/losses/test_reduction.py cannot see: running averages."""
     torch.manual_seed(0)
-    ours, theirs = BatchNorm(3).double(), nn.BatchNorm2d(3).double()
+    ours, theirs = BatchNorm(3).double(), nn.BatchNorm2d(3, affine=False).double()
     monkeypatch.setattr("lit_unlearn.networks.normalization.world_size", lambda: 2)
     monkeypatch.setattr("lit_unlearn.networks.normalization.all_reduce_sum", lambda x: x)
     for _ in range(2):

@@ -8,7 +8,8 @@ items count as normal, labelled anomalies are not used.
 Equations implemented: one-class objective, eq. (4): mean ||f(x) - c||^2 + weight decay; soft-boundary objective,
 eq. (3), with the radius as a quantile of the batch's distances, as in the authors' code.
 
-Deviations: the centre's coordinates that are exactly zero are moved too; Adam's weight decay is an L2 term.
+Deviations: the centre's coordinates that are exactly zero are moved too; the network, learning rate 3e-4 and weight
+decay 1e-3 are those of all detectors here, not the paper's (LeNet, 1e-4, 5e-7); pretraining only with `pretrained`.
 
 Command: python -m lit_unlearn.fit experiment=pu_svdd/digits method=deep_svdd
 """

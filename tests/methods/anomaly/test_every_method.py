@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_unlearn import config
+from lit_unlearn import config, nodes
 from lit_unlearn.methods.anomaly.base import NetworkDetector
 from tests.anomaly_data import METHODS, Generated, build_method, method_node, trainer
 
@@ -22,8 +22,8 @@ def test_file_describes_the_method_and_its_arguments(name: str):
     first = config.choices("method")[name]
     assert ": " in first and len(first) < 110
     node = method_node(name)
-    target = config.imported(node["_target_"])
-    arguments = config.arguments_of(target)
+    target = nodes.imported(node["_target_"])
+    arguments = nodes.arguments_of(target)
     assert set(node) <= {"_target_", *arguments}
     # The problem is handed to every method alike; only values that differ from the defaults stand beside it.
     group = (config.EXPERIMENTS / "method" / f"{name}.yaml").read_text()
@@ -87,9 +87,7 @@ def test_score_of_an_item_does_not_depend_on_its_neighbours(name: str):
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in METHODS if "alpha" in config.arguments_of(config.method_class(name))]
-)
+@pytest.mark.parametrize("name", [name for name in METHODS if "alpha" in nodes.arguments_of(config.method_class(name))])
 def test_alpha_can_be_estimated(name: str, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("lit_unlearn.methods.anomaly.pu.estimate_contamination", lambda u, a, seed: 0.25)
     method = build_method(name, [1, 8, 8], alpha="estimate")

@@ -1,0 +1,145 @@
+"""Every file in experiments/ composes and is described; every experiment runs. A new one is tested by existing."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from lit_unlearn import checkpoint, command_line, config, nodes
+from lit_unlearn.errors import UserError
+from lit_unlearn.fit import fit
+from lit_unlearn.report import Report
+
+FILES = sorted(config.EXPERIMENTS.rglob("*.yaml"))
+EXPERIMENTS, METHODS, DATA, TRAINERS = map(config.choices, ("experiment", "method", "data", "trainer"))
+ROWS = {  # suite/metric/split, an interface to other tools
+    "anomaly": {
+        *(f"detection/{metric}/{split}" for metric in ("auroc", "auprc") for split in ("all", "seen", "unseen")),
+        *("data/contamination/unlabeled", "data/items/labelled"),
+    }
+}
+
+
+def node(group: str, name: str) -> dict:
+    return yaml.safe_load((config.EXPERIMENTS / group / f"{name}.yaml").read_text())
+
+
+def pairs() -> list[tuple[str, str, str]]:
+    """An experiment on it, a method and a data set of one domain: every method with every data set."""
+    first = {}
+    for name in EXPERIMENTS:
+        first.setdefault(name.split("/")[1], name)
+    return [
+        (first.get(data, next(iter(EXPERIMENTS))), method, data)
+        for method in METHODS
+        for data in DATA
+        if nodes.domain(node("method", method)) == nodes.domain(node("data", data))
+    ]
+
+
+def is_embedded(name: str) -> bool:
+    """Whether an experiment's data come with a library."""
+    composed = config.compose([f"experiment={name}"])
+    return "data_root" not in nodes.arguments_of(nodes.imported(composed["data"]["_target_"]))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_passes_the_check(name: str):
+    composed = config.compose([f"experiment={name}"])
+    assert config.check(composed) == []
+    method, data = name.split("/")
+    assert nodes.component(composed["method"]) == method and nodes.component(composed["data"]) == data.split("-")[0]
+    assert composed["run_dir"] == f"checkpoints/{name}/seed0"
+
+
+@pytest.mark.parametrize(("experiment", "method", "data"), pairs())
+def test_every_method_goes_with_every_data_set_of_its_domain(experiment: str, method: str, data: str):
+    composed = config.compose([f"experiment={experiment}", f"method={method}", f"data={data}"])
+    assert config.check(composed) == []
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_every_trainer_passes_the_check(trainer: str):
+    composed = config.compose([f"experiment={next(iter(EXPERIMENTS))}", f"trainer={trainer}"])
+    assert config.check(composed) == []
+    assert config.check(config.compose(["checkpoint=a", f"trainer={trainer}"], "evaluate"), "evaluate") == []
+
+
+def smoke(name: str, run_dir: Path, *overrides: str) -> Report:
+    """Two steps, evaluated and reported."""
+    short = ["trainer.max_epochs=1", "trainer.limit_train_batches=2", f"run_dir={run_dir}"]
+    made = fit([f"experiment={name}", *short, *overrides])
+    assert made is not None
+    return made
+
+
+def assert_complete(made: Report, run_dir: Path) -> None:
+    there = yaml.safe_load((run_dir / "config.yaml").read_text())
+    assert Report.from_json((run_dir / "report.json").read_text()) == made
+    assert (made.experiment, made.seed, made.config_sha) == (there["experiment"], 0, config.config_sha(there))
+    assert made.cost.steps == 2 and made.cost.fit_seconds > 0
+    names = [f"{row.suite}/{row.metric}/{row.split}" for row in made.rows]
+    assert len(set(names)) == len(names)
+    assert set(names) >= ROWS[nodes.domain(there["method"])]
+    last = torch.load(run_dir / "last.ckpt", weights_only=True)
+    assert last["global_step"] == 2 and last[checkpoint.ENTRY]["config"] == there
+    assert (run_dir / "report.md").is_file() and list(run_dir.glob("events.out.tfevents.*"))
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs(name: str, tmp_path: Path):
+    if is_embedded(name):
+        assert_complete(smoke(name, tmp_path / "run"), tmp_path / "run")
+        return
+    if "LIT_UNLEARN_DATA" not in os.environ:
+        pytest.skip("LIT_UNLEARN_DATA names no folder of real data")
+    try:
+        made = smoke(name, tmp_path / "run")
+    except UserError as error:
+        if not str(error).startswith("data_root="):
+            raise
+        pytest.skip(str(error))
+    assert_complete(made, tmp_path / "run")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_runs_as_a_command_would_have_it(method: str, tmp_path: Path):
+    """Through the program, its checkpoint and its evaluation, on data that need no file."""
+    name = next(name for name in EXPERIMENTS if is_embedded(name))
+    made = smoke(name, tmp_path / "run", f"method={method}")
+    assert made.method == nodes.component(node("method", method))
+    assert made.experiment in (name, f"{name}-method_{method}")
+    assert made.cost.steps in (1, 2)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(config.EXPERIMENTS)))
+def test_every_file_says_what_it_is(path: Path):
+    lines = path.read_text().splitlines()
+    if lines[0] == "# @package _global_":
+        lines = lines[1:]
+    assert lines[0].startswith("# ") and 10 < len(lines[0]) < 120 and "@" not in lines[0]
+    assert path.read_text().isascii()
+
+
+def test_help_lists_every_experiment_method_data_set_and_trainer():
+    lines = command_line.help_text("fit").splitlines()
+    for options in (EXPERIMENTS, METHODS, DATA, TRAINERS):
+        for name, description in options.items():
+            assert any(line.split() == [name, *description.split()] for line in lines), name
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_leaves_the_method_alone(name: str):
+    """Its values would leak into a method chosen by override: values of a pair live in method/tuned/<data>/<method>."""
+    assert "method" not in node("experiment", name)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if "tuned" in path.parts], ids=lambda path: path.stem)
+def test_tuned_values_are_those_of_an_existing_pair(path: Path):
+    _, _, data, _ = path.relative_to(config.EXPERIMENTS).parts
+    assert data in DATA and path.stem in METHODS
+    values = yaml.safe_load(path.read_text())
+    composed = config.compose([f"experiment={next(iter(EXPERIMENTS))}", f"method={path.stem}", f"data={data}"])
+    assert values and {key: composed["method"][key] for key in values} == values

@@ -138,7 +138,7 @@ def validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values:
         for i, (name, (hint, default)) in enumerate(fields.items())
     }
     try:
-        create_model(owner.__name__, __config__=settings, **aliased).modelvalidate(values)
+        create_model(owner.__name__, __config__=settings, **aliased).model_validate(values)
     except ValidationError as error:
         by_key: dict[str, list[Any]] = {}
         for detail in error.errors():

@@ -161,7 +161,7 @@ ALLOWED = r".*may not be built from a configuration; allowed: lit_unlearn\., dat
             "method._target_=lit_unlearn.methods.anomaly.pu_svdd.PUSVD",
             [r"method\._target_=.*: cannot be imported \(.*no attribute 'PUSVD'.*\); check the spelling"],
         ),
-        ("data._target_=lit_unlearn.config.build", [r"data\._target_=.*: not a class; give a class"]),
+        ("data._target_=lit_unlearn.nodes.build", [r"data\._target_=.*: not a class; give a class"]),
     ],
 )
 def test_only_what_is_on_the_list_is_built(override: str, patterns: list[str]):

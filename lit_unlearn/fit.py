@@ -88,9 +88,10 @@ def run(config: dict[str, Any]) -> "Report | None":
         run_directory.prepare(config, found)
         if found is None or not found[1][checkpoint.ENTRY]["finished"]:
             trainer.fit(method, datamodule=data, ckpt_path=str(found[0]) if found else None, weights_only=True)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()  # what follows is the first process's alone
-        if not config["evaluate"] or not trainer.is_global_zero:
+        first = trainer.is_global_zero
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # what follows is the first process's alone
+        if not config["evaluate"] or not first:
             return None
         return _report(config, data)
 

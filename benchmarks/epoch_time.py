@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from lit_unlearn import config as configuration, fit as program, nodes, run_directory
 from lit_unlearn.losses.pu import positive_inverse, pu_risk
 
-EPOCHS, ROUNDS = 4, 5
+EPOCHS, ROUNDS = 4, 4
 
 
 class EpochTimes(Callback):

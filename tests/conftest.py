@@ -1,5 +1,9 @@
 """What all tests share."""
 
+import logging
+import os
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -17,3 +21,15 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def as_found() -> Iterator[None]:
+    """Undoes what a run inside the test's process leaves behind."""
+    yield
+    torch.use_deterministic_algorithms(False)
+    for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+        os.environ.pop(name, None)
+    for name in ("lit_unlearn", "datamodules"):
+        logging.getLogger(name).handlers.clear()  # they write to the test's captured output
+        logging.getLogger(name).setLevel(logging.NOTSET)

@@ -13,7 +13,7 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.evaluate import evaluate
 from lit_unlearn.fit import fit
 from tests.datamodules.image_folders import write_cifar_folder, write_idx_folder
-from tests.program import DIGITS, Process, run
+from tests.program import DIGITS, Process, run, wait_for
 
 SHORT = [DIGITS, "trainer.max_epochs=1", "evaluate=false"]
 FASHION = ["experiment=pu_svdd/fashion_mnist", "data_root=data"]
@@ -316,6 +316,19 @@ def test_a_run_directory_that_cannot_be_written():
 def test_a_run_directory_without_the_right_to_write():
     Path("locked").mkdir(mode=0o500)
     assert_lines(refused(*SHORT, "run_dir=locked/run"), [r"run_dir=locked/run: .*locked cannot be written; choose"])
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_is_at_work_on(folder: Path):
+    endless = [DIGITS, f"run_dir={folder}/run", "trainer.max_epochs=-1", "callbacks.last.every_n_steps=1"]
+    first = Process(folder / "first", *endless)
+    assert wait_for((folder / "run" / "last.ckpt").exists, first), first.output()
+    second = Process(folder / "second", *endless)
+    assert second.wait() == 2
+    pattern = r"error: run_dir=.*/run: another process is at work there; wait for it, or give another run_dir"
+    assert_lines((folder / "second" / "stderr").read_text().splitlines(), [pattern])
+    assert first.is_alive()
+    first.kill()
 
 
 def test_a_checkpoint_to_resume_from_that_cannot_serve(finished: Path):

@@ -1,7 +1,9 @@
 """Composing, naming and building what a command line asks for."""
 
+import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -117,15 +119,45 @@ def test_a_users_own_folder(own: Path, tmp_path: Path):
     assert "mine/eights" in text and "Eights against the rest" in text and "pu_svdd/digits" in text
 
 
-def test_required_runs_come_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    first = f"experiment=pu_autoencoder/digits run_dir={tmp_path}/first trainer.max_epochs=1 evaluate=true"
-    second = [DIGITS, f"run_dir={tmp_path}/second", "trainer.max_epochs=1", "evaluate=false"]
-    fit([*second, f"requires=['{first}']", f"method.pretrained={tmp_path}/first/last.ckpt"])
-    output = capsys.readouterr().out
-    assert f"required: no finished run in {tmp_path}/first; running {first} first" in output
-    assert (tmp_path / "first" / "report.json").is_file() and (tmp_path / "second" / "last.ckpt").is_file()
-    fit([*second, f"requires=['{first}']", "overwrite=true"])
-    assert "required" not in capsys.readouterr().out  # it is there
+@pytest.fixture
+def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Folders of the runs that are started, in their order; none trains. Commands are carried out in this process."""
+    folders: list[str] = []
+
+    def finish(composed: dict[str, Any]) -> None:
+        folders.append(composed["run_dir"])
+        Path(composed["run_dir"]).mkdir(exist_ok=True)
+        Path(composed["run_dir"], "report.json").touch()
+
+    def carry_out(command: list[str], env: dict[str, str]) -> SimpleNamespace:
+        assert command[:3] == [sys.executable, "-m", "lit_unlearn.fit"]
+        if "seed=99" in command:
+            return SimpleNamespace(returncode=2)
+        fit(command[3:])
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr("lit_unlearn.fit.run", finish)
+    monkeypatch.setattr("subprocess.run", carry_out)
+    monkeypatch.chdir(tmp_path)
+    return folders
+
+
+def test_required_runs_come_first(started: list[str], capsys: pytest.CaptureFixture[str]):
+    first = "experiment=pu_autoencoder/digits run_dir=first"
+    command = [DIGITS, "run_dir=mine", f"requires=['{first}']"]
+    fit(command)
+    assert started == ["first", "mine"]
+    assert f"required: no finished run in first; running {first} first" in capsys.readouterr().out
+    fit(command)
+    assert started == ["first", "mine", "mine"] and capsys.readouterr().out == ""  # it is there
+    fit([*command[:2], "requires=['experiment=pu_svdd/digits run_dir=second']", "requires=[]"])
+    assert started[3:] == ["mine"]  # turned off
+
+
+def test_a_required_run_that_fails_ends_the_command(started: list[str]):
+    with pytest.raises(SystemExit) as ended:
+        fit([DIGITS, "run_dir=mine", f"requires=['{DIGITS} run_dir=first seed=99']"])
+    assert ended.value.code == 2 and started == []
 
 
 def test_the_hash_is_of_what_decides_the_result():

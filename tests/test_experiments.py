@@ -9,6 +9,7 @@ import yaml
 
 from lit_unlearn import checkpoint, command_line, config, nodes
 from lit_unlearn.errors import UserError
+from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.fit import fit
 from lit_unlearn.report import Report
 
@@ -26,16 +27,13 @@ def node(group: str, name: str) -> dict:
     return yaml.safe_load((config.EXPERIMENTS / group / f"{name}.yaml").read_text())
 
 
-def pairs() -> list[tuple[str, str, str]]:
-    """An experiment on it, a method and a data set of one domain: every method with every data set."""
-    first = {}
-    for name in EXPERIMENTS:
-        first.setdefault(name.split("/")[1], name)
-    return [
-        (first.get(data, next(iter(EXPERIMENTS))), method, data)
-        for method in METHODS
-        for data in DATA
-        if nodes.domain(node("method", method)) == nodes.domain(node("data", data))
+def pairs() -> list[tuple[str, str]]:
+    """Every method with the first data set of its domain, every data set with the first method of its."""
+    of_method = {name: nodes.domain(node("method", name)) for name in METHODS}
+    of_data = {name: nodes.domain(node("data", name)) for name in DATA}
+    first_method, first_data = ({domain: name for name, domain in reversed(of.items())} for of in (of_method, of_data))
+    return [(name, first_data[domain]) for name, domain in of_method.items()] + [
+        (first_method[domain], name) for name, domain in of_data.items()
     ]
 
 
@@ -54,9 +52,9 @@ def test_every_experiment_passes_the_check(name: str):
     assert composed["run_dir"] == f"checkpoints/{name}/seed0"
 
 
-@pytest.mark.parametrize(("experiment", "method", "data"), pairs())
-def test_every_method_goes_with_every_data_set_of_its_domain(experiment: str, method: str, data: str):
-    composed = config.compose([f"experiment={experiment}", f"method={method}", f"data={data}"])
+@pytest.mark.parametrize(("method", "data"), pairs())
+def test_methods_and_data_sets_of_a_domain_go_together(method: str, data: str):
+    composed = config.compose([f"experiment={next(iter(EXPERIMENTS))}", f"method={method}", f"data={data}"])
     assert config.check(composed) == []
 
 
@@ -105,8 +103,10 @@ def test_every_experiment_runs(name: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_runs_as_a_command_would_have_it(method: str, tmp_path: Path):
-    """Through the program, its checkpoint and its evaluation, on data that need no file."""
+def test_every_method_runs_as_a_command_would_have_it(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Through the program, its checkpoint and its evaluation, on data that need no file; figures are made elsewhere."""
+    monkeypatch.setattr(Evaluation, "write_figures", lambda self, folder: None)
+    monkeypatch.setattr(Evaluation, "log", lambda self, writer, step: None)
     name = next(name for name in EXPERIMENTS if is_embedded(name))
     made = smoke(name, tmp_path / "run", f"method={method}")
     assert made.method == nodes.component(node("method", method))

@@ -3,10 +3,10 @@
     python benchmarks/epoch_time.py data_root=DIR
 
 Prints ratios of the medians of epochs measured in turn (A B C A B C ...) in one process on two threads. All three do
-the same steps: same network, loss, optimiser, batch sizes. `fit` also logs, counts, seeds its steps and writes
-checkpoints; validation is off in it because the loops have none. All use Adam
-in its fused form. The item-by-item loop reads as the public code of Deep SVDD does, through a Dataset and a DataLoader without
-workers (with two workers on two cores they compete with the training threads).
+the same steps: same network, loss, optimiser (Adam, fused), batch sizes. `fit` also logs, counts, seeds its steps and
+writes checkpoints; validation is off in it because the loops have none. The item-by-item loop reads as the public code
+of Deep SVDD does, through a Dataset and a DataLoader without workers (with workers on two cores they compete with the
+training threads).
 """
 
 import contextlib

@@ -59,7 +59,7 @@ class EvaluateConfig(BaseModel):
     checkpoint: str = Field(description="best.ckpt or last.ckpt of a run")
     data_root: str | None = Field(description="where real data lie, if not where the run found them")
     input: str | None = Field(description="new data to score: FILE.npz, FILE.csv or a folder of pictures")
-    output: str | None = Field(description="scores.csv for new data; else the folder of the report")
+    output: str | None = Field(description="scores.csv for new data; else the folder of the pictures")
     trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
 
 

@@ -7,7 +7,7 @@
 
 Each run is an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again, so a broken-off table
 goes on where it stopped; `table show` and `grid show` only print what there is. Means over runs with 95 % t intervals,
-from the runs' report.json.
+from the runs' report.json; the runs of the documentation's tables are in benchmarks/results/.
 """
 
 import contextlib
@@ -203,6 +203,19 @@ def grid_figure(runs: list[Run], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
+def write_results(runs: list[Run], path: Path) -> None:
+    """The AUROC of every finished run as a line of CSV: what the tables are made from."""
+    path.parent.mkdir(exist_ok=True)
+    lines = ["data,contamination,labels,method,normal,unseen,seed,auroc_all,auroc_seen,auroc_unseen"]
+    for run in runs:
+        if run.auroc() is not None:
+            problem = ["", ""] if run.contamination is None else [run.contamination, run.labels]
+            areas = [f"{run.auroc(split):.6f}" for split in ("all", "seen", "unseen")]
+            cells = [run.data, *problem, run.method, run.normal, run.unseen, run.seed, *areas]
+            lines.append(",".join(map(str, cells)))
+    path.write_text("\n".join(lines) + "\n")
+
+
 def main(arguments: list[str]) -> None:
     what, *extra = arguments
     match what:
@@ -220,6 +233,7 @@ def main(arguments: list[str]) -> None:
         with multiprocessing.get_context("spawn").Pool(2, maxtasksperchild=40) as pool:
             for _ in tqdm(pool.imap_unordered(_worker, [(run, extra) for run in runs]), total=len(runs)):
                 pass
+    write_results(runs, HERE / "results" / f"{what}.csv")
     print(grid_table(runs) if what == "grid" else method_table(runs))
     if what == "grid":
         grid_figure(runs, HERE.parent / "docs" / "images" / "anomaly_grid.png")

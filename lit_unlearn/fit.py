@@ -80,7 +80,7 @@ def run(config: dict[str, Any]) -> "Report | None":
 
     lightning.seed_everything(config["seed"], verbose=False)
     # With deterministic algorithms torch also writes over all memory it allocates, at a cost in every step.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     method = nodes.build(config["method"])
     method.prepare_data()
     callbacks = [nodes.build(node) for node in config["callbacks"].values() if node is not None]

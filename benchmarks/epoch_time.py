@@ -1,8 +1,10 @@
 """One epoch of PUSVDD on Fashion-MNIST: through `fit`, in a bare loop, and in a bare loop fed item by item.
 
+A fourth, Lightning's Trainer with nothing in it (`barebones`, no determinism), shows how much of `fit` is the Trainer.
+
     python benchmarks/epoch_time.py data_root=DIR
 
-Prints ratios of the medians of epochs measured in turn (A B C A B C ...) in one process on two threads. All three do
+Prints ratios of the medians of epochs measured in turn (A B C D A B C D ...) in one process on two threads. All do
 the same steps: same network, loss, optimiser (Adam, fused), batch sizes. `fit` also logs, counts, seeds its steps and
 writes checkpoints; validation is off in it because the loops have none. The item-by-item loop reads as the public code
 of Deep SVDD does, through a Dataset and a DataLoader without workers (with workers on two cores they compete with the
@@ -11,6 +13,7 @@ training threads).
 
 import contextlib
 import io
+import itertools
 import statistics
 import sys
 import tempfile
@@ -22,12 +25,14 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+from datamodules.anomaly.batches import PUBatch
 from lit_unlearn import config as configuration, fit as program, nodes, run_directory
 from lit_unlearn.losses.pu import positive_inverse, pu_risk
+from lit_unlearn.methods.anomaly.pu_svdd import PUSVDD
 
-EPOCHS, ROUNDS = 8, 3
+EPOCHS, ROUNDS = 8, 4
 
 
 class EpochTimes(Callback):
@@ -80,6 +85,33 @@ def bare_loop(method: LightningModule, batches: Callable[[], Iterator[tuple[Tens
     return seconds
 
 
+class Batches(IterableDataset):
+    """Ready batches, for Lightning's Trainer."""
+
+    def __init__(self, batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[PUBatch]:
+        return (PUBatch(unlabeled, labelled) for unlabeled, labelled in self.batches())
+
+
+class Bare(PUSVDD):
+    """PUSVDD that logs nothing: `barebones` allows no logging."""
+
+    def log_sometimes(self, values: dict[str, Tensor], prog_bar: bool = False) -> None:
+        pass
+
+
+def lightning_alone(method: LightningModule, batches: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> list[float]:
+    """Seconds of each epoch but the first and the last through a Trainer without callbacks, logger or checkpoints."""
+    starts: list[float] = []
+    method.on_train_epoch_start = lambda: starts.append(time.perf_counter())
+    method.on_train_start = lambda: None  # its centre is set
+    trainer = Trainer(accelerator="cpu", max_epochs=EPOCHS + 2, barebones=True)
+    trainer.fit(method, DataLoader(Batches(batches), batch_size=None))
+    return [after - before for before, after in itertools.pairwise(starts[1:])]
+
+
 class OneByOne(Dataset):
     """Pictures decoded at each access as the public code of Deep SVDD and Deep SAD does it on MNIST.
 
@@ -109,7 +141,8 @@ def main(overrides: list[str]) -> None:
     config = configuration.compose(["experiment=pu_svdd/fashion_mnist", *overrides])
     data = nodes.build(config["data"])
     data.setup()
-    method = nodes.build(config["method"] | {"input_shape": data.input_shape})
+    shape = {"input_shape": data.input_shape}
+    method = nodes.build(config["method"] | shape)
     method.loss.set_centre(data.unlabeled)
 
     def in_memory() -> Iterator[tuple[Tensor, Tensor]]:
@@ -131,9 +164,12 @@ def main(overrides: list[str]) -> None:
                 anomalies, _, _ = next(labelled)
             yield unlabeled, anomalies
 
-    times: dict[str, list[float]] = {"fit": [], "bare loop": [], "item by item": []}
+    bare = Bare(**{name: value for name, value in config["method"].items() if name != "_target_"}, **shape)
+    bare.loss.set_centre(data.unlabeled)
+    times: dict[str, list[float]] = {"fit": [], "Lightning": [], "bare loop": [], "item by item": []}
     for round_number in range(ROUNDS):
-        measured = {"fit": through_fit(overrides), "bare loop": bare_loop(method, in_memory)}
+        measured = {"fit": through_fit(overrides), "Lightning": lightning_alone(bare, in_memory)}
+        measured["bare loop"] = bare_loop(method, in_memory)
         measured["item by item"] = bare_loop(method, item_by_item)
         if round_number > 0:  # the first warms up
             for name, seconds in measured.items():
@@ -142,6 +178,7 @@ def main(overrides: list[str]) -> None:
     for name, seconds in times.items():
         print(f"{name:13} {medians[name]:.3f} s an epoch ({min(seconds):.3f} to {max(seconds):.3f}, n {len(seconds)})")
     print(f"fit / bare loop    {medians['fit'] / medians['bare loop']:.3f}  (wanted: at most 1.10)")
+    print(f"Lightning / bare loop {medians['Lightning'] / medians['bare loop']:.3f}")
     print(f"fit / item by item {medians['fit'] / medians['item by item']:.3f}  (wanted: at most 0.50)")
 
 

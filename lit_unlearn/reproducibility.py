@@ -49,7 +49,32 @@ class StepSeed(Callback):
         random.seed(seed)
 
 
-class EpochBatchSampler(Sampler):
+class ResumableSampler(Sampler):
+    """A sampler of batches whose order is a function of (seed, epoch); a subclass defines `__len__` and `__iter__`.
+
+    `__iter__` leaves out the first `start` batches, and hands each process its share of a batch, see `share`.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.epoch = 0
+        self.start = 0  # batches of the epoch already done: skipped without being fetched
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def generator(self) -> torch.Generator:
+        """The source of randomness of this epoch's order."""
+        return torch.Generator().manual_seed(derived_seed("order", self.seed, self.epoch))
+
+    @staticmethod
+    def share(indices: Tensor) -> Tensor:
+        """What this process takes of a batch's indices: every `world_size`-th."""
+        rank, world_size = _rank_and_world_size()
+        return indices[rank::world_size]
+
+
+class EpochBatchSampler(ResumableSampler):
     """Batches of indices into several pools at once; the order is a function of (seed, epoch) alone.
 
     The first pool sets the length of an epoch: each of its items is met once, in batches whose sizes differ by at
@@ -68,30 +93,26 @@ class EpochBatchSampler(Sampler):
     """
 
     def __init__(self, sizes: list[int], batch_sizes: list[int], seed: int):
-        self.sizes, self.batch_sizes, self.seed = sizes, batch_sizes, seed
+        super().__init__(seed)
+        self.sizes, self.batch_sizes = sizes, batch_sizes
         self.num_batches = -(-sizes[0] // batch_sizes[0])
-        self.epoch = 0
-        self.start = 0  # batches of the epoch already done: skipped without being fetched
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.num_batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        generator = torch.Generator().manual_seed(derived_seed("order", self.seed, self.epoch))
+        generator = self.generator()
         first = torch.randperm(self.sizes[0], generator=generator).tensor_split(self.num_batches)
         others = [
-            _shuffled_rounds(size, self.num_batches * batch, generator).split(batch)
+            shuffled_rounds(size, self.num_batches * batch, generator).split(batch)
             for size, batch in zip(self.sizes[1:], self.batch_sizes[1:], strict=True)
         ]
-        rank, world_size = _rank_and_world_size()
         for batch in list(zip(first, *others, strict=True))[self.start :]:
-            yield tuple(indices[rank::world_size] for indices in batch)
+            yield tuple(self.share(indices) for indices in batch)
 
 
-def _shuffled_rounds(size: int, length: int, generator: torch.Generator) -> Tensor:
+def shuffled_rounds(size: int, length: int, generator: torch.Generator) -> Tensor:
+    """(length,) indices into a pool: all of it in random order, again and again."""
     rounds = -(-length // size)
     return torch.cat([torch.randperm(size, generator=generator) for _ in range(rounds)])[:length]
 
@@ -114,7 +135,7 @@ class ResumableLoader(DataLoader):
         num_workers: loader processes; 0 loads in the training process, which is best for data in memory.
     """
 
-    def __init__(self, dataset: Dataset, sampler: EpochBatchSampler, num_workers: int = 0):
+    def __init__(self, dataset: Dataset, sampler: ResumableSampler, num_workers: int = 0):
         super().__init__(
             dataset,
             batch_size=None,
@@ -128,7 +149,7 @@ class ResumableLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
         # A generator: its body runs at the first `next`, after Lightning has set the sampler's epoch.
-        assert isinstance(self.sampler, EpochBatchSampler)
+        assert isinstance(self.sampler, ResumableSampler)
         self._yielded = self.sampler.start = self._resume_at
         self._resume_at = 0
         for batch in super().__iter__():

@@ -1,0 +1,89 @@
+"""Which lines make a training batch: frequent ones not too often, and lines of about the same length together."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lit_unlearn.reproducibility import ResumableSampler, shuffled_rounds
+
+SORTED_TOGETHER = 50
+"""Batches whose lines are sorted by length among themselves: enough for little padding, few enough to keep variety."""
+
+
+class LineSampler(ResumableSampler):
+    """Batches of lines drawn by how often they occur; the order is a function of (seed, epoch) alone.
+
+    A log says a few lines very often. A distinct line that occurs c times is drawn in proportion to c ** power: 1 draws
+    every line of the log once, 0 every distinct line equally often. The draw is systematic: a line whose share is k
+    times in an epoch is drawn k times, or one of the two whole numbers beside k.
+
+    Args:
+        counts: (D,) how often each distinct line occurs.
+        lengths: (D,) tokens of each.
+        power: in [0, 1].
+        lines_per_epoch: lines drawn in an epoch.
+        batch_size: lines of a batch, over all processes; batches of an epoch differ by one line at most.
+        num_labelled: labelled lines there are.
+        labelled_batch_size: labelled lines in a batch, over all processes.
+        seed: the run's.
+
+    Yields:
+        indices of distinct lines, and indices of labelled lines.
+    """
+
+    def __init__(
+        self,
+        counts: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        power: float,
+        lines_per_epoch: int,
+        batch_size: int,
+        num_labelled: int,
+        labelled_batch_size: int,
+        seed: int,
+    ):
+        super().__init__(seed)
+        weights = counts.astype(np.float64) ** power
+        self.cumulative = torch.from_numpy(np.cumsum(weights) / weights.sum())
+        self.lengths = torch.from_numpy(lengths)
+        self.lines_per_epoch = lines_per_epoch
+        self.num_batches = -(-lines_per_epoch // batch_size)
+        self.num_labelled = num_labelled
+        self.labelled_batch_size = labelled_batch_size if num_labelled else 0
+
+    def __len__(self) -> int:
+        return self.num_batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        generator = self.generator()
+        unlabeled = self._by_length(self._drawn(generator), generator)
+        labelled = self._labelled(generator)
+        for batch in torch.randperm(self.num_batches, generator=generator)[self.start :].tolist():
+            yield self.share(unlabeled[batch]), self.share(labelled[batch])
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        """(lines_per_epoch,) distinct lines in random order."""
+        n = self.lines_per_epoch
+        at = (torch.arange(n, dtype=torch.float64) + torch.rand(1, generator=generator, dtype=torch.float64)) / n
+        drawn = torch.searchsorted(self.cumulative, at).clamp(max=len(self.cumulative) - 1)
+        return drawn[torch.randperm(n, generator=generator)]
+
+    def _by_length(self, drawn: Tensor, generator: torch.Generator) -> list[Tensor]:
+        """Cut into batches, lines of a length side by side within each stretch of some batches."""
+        batches: list[Tensor] = []
+        stretches = drawn.tensor_split(-(-self.num_batches // SORTED_TOGETHER))
+        for i, stretch in enumerate(stretches):
+            left = self.num_batches - len(batches)
+            number = -(-left // (len(stretches) - i))
+            order = self.lengths[stretch].argsort(stable=True)  # those of a length stay in their random order
+            batches += stretch[order].tensor_split(number)
+        return batches
+
+    def _labelled(self, generator: torch.Generator) -> list[Tensor]:
+        if self.labelled_batch_size == 0:
+            return [torch.empty(0, dtype=torch.int64)] * self.num_batches
+        length = self.num_batches * self.labelled_batch_size
+        return list(shuffled_rounds(self.num_labelled, length, generator).split(self.labelled_batch_size))

@@ -1,0 +1,125 @@
+"""What every log anomaly detector shares: a score a line, what held-out lines score, an optimiser."""
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from lightning import LightningModule
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from datamodules.logs.batches import LineBatch
+from lit_unlearn.metrics.quantiles import weighted_quantiles
+
+
+class LogDetector(LightningModule):
+    """A module that scores log lines; the higher the score, the more abnormal the line.
+
+    A subclass defines `line_scores`; one that can say which tokens are suspicious also defines `token_scores`.
+
+    The scores of the held-out training lines, each as often as it occurs, are summed up in `unlabeled_quantiles` (their
+    quantiles at 0, .001, ..., 1), so that a new score can be read as "more abnormal than so many of the lines trained
+    on", and a threshold can be set without a label. They are taken at every validation.
+    """
+
+    unlabeled_quantiles: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._held_out: list[tuple[Tensor, Tensor]] = []
+        self.register_buffer("unlabeled_quantiles", torch.full((1001,), torch.nan))
+
+    def line_scores(self, batch: LineBatch) -> Tensor:
+        """(B,) scores of lines, higher for what is more abnormal."""
+        raise NotImplementedError
+
+    def predict_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
+        return self.line_scores(batch)
+
+    def validation_step(self, batch: LineBatch, batch_idx: int) -> None:
+        self._held_out.append((self.line_scores(batch), batch.count))
+
+    def on_validation_epoch_end(self) -> None:
+        scores, counts = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
+        self._held_out.clear()
+        self.log("val/score", (scores * counts).sum() / counts.sum(), sync_dist=True)
+        self.unlabeled_quantiles.copy_(weighted_quantiles(scores.float(), counts, len(self.unlabeled_quantiles)))
+
+
+class NetworkLogDetector(LogDetector):
+    """A `LogDetector` trained with AdamW, its learning rate rising over the first steps and falling to 0 at the end.
+
+    Args:
+        learning_rate: the highest.
+        weight_decay: of AdamW.
+        warm_up: share of the steps over which the rate rises.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Annotated[float, Field(gt=0)] = 5e-4,
+        weight_decay: Annotated[float, Field(ge=0)] = 0.01,
+        warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    ):
+        super().__init__()
+        self.learning_rate, self.weight_decay, self.warm_up = learning_rate, weight_decay, warm_up
+
+    def log_sometimes(self, values: dict[str, Tensor], prog_bar: bool = False) -> None:
+        """Logs at the steps that the logger writes; Lightning's bookkeeping of the others costs time."""
+        if self._trainer is None:  # an objective called on its own
+            return
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
+            self.log_dict(values, prog_bar=prog_bar)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimiser = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        rising = max(1, round(self.warm_up * steps))
+
+        def share(step: int) -> float:
+            return min((step + 1) / rising, (1 + math.cos(math.pi * step / steps)) / 2)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:  # FSDP2
+            for network in self.children():
+                torch.distributed.fsdp.fully_shard(network, mesh=self.device_mesh["data_parallel"])  # type: ignore[arg-type]
+
+
+class FittedLogDetector(LogDetector):
+    """A `LogDetector` without a gradient: it is fitted to the training lines as a whole, and the run ends.
+
+    A subclass defines `fit_lines` and keeps what it fits in buffers or in its extra state (tensors and plain values).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def fit_lines(self, text: list[str], count: NDArray[np.int64]) -> None:
+        """Fits the detector.
+
+        Args:
+            text: the distinct preprocessed training lines.
+            count: how often each occurs.
+        """
+        raise NotImplementedError
+
+    def on_train_start(self) -> None:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        distinct, count = np.unique(data.line[data.train], return_counts=True)
+        self.fit_lines([data.texts[i] for i in distinct], count)
+
+    def training_step(self, batch: LineBatch, batch_idx: int) -> None:
+        # A step without gradients, which changes nothing: Lightning saves no checkpoint of a run without a step.
+        self.optimizers().step()  # type: ignore[union-attr]
+        self.trainer.should_stop = True
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)

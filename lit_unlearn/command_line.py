@@ -29,10 +29,13 @@ experiment/, method/ and data/ files.""",
     "evaluate": """\
 usage: python -m lit_unlearn.evaluate checkpoint=FILE [input=NEW_DATA output=scores.csv] [key=value ...]
 
-Evaluates a trained method on its test data again, or scores new data with it. Examples:
+Evaluates a trained method on its test data again, scores new data with it, or exports it. Examples:
   python -m lit_unlearn.evaluate checkpoint=checkpoints/pu_svdd/digits/seed0/last.ckpt
   python -m lit_unlearn.evaluate checkpoint=... input=new.npz output=scores.csv
-  python -m lit_unlearn.evaluate checkpoint=... input=folder_of_pictures/ output=scores.csv""",
+  python -m lit_unlearn.evaluate checkpoint=... input=folder_of_pictures/ output=scores.csv
+  python -m lit_unlearn.evaluate checkpoint=... input=app.log.gz output=anomalies.html   .csv, .jsonl: every line
+  tail -f app.log | python -m lit_unlearn.evaluate checkpoint=... input=- output=-       every line as it comes
+  python -m lit_unlearn.evaluate checkpoint=... export=detector.onnx             a log detector for other programs""",
 }
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import hydra
 import yaml
@@ -58,8 +58,17 @@ class EvaluateConfig(BaseModel):
 
     checkpoint: str = Field(description="best.ckpt or last.ckpt of a run")
     data_root: str | None = Field(description="where real data lie, if not where the run found them")
-    input: str | None = Field(description="new data to score: FILE.npz, FILE.csv or a folder of pictures")
-    output: str | None = Field(description="scores.csv for new data; else the folder of the pictures")
+    input: str | None = Field(
+        description="new data to score: FILE.npz, FILE.csv or a folder of pictures; a log, also .gz, .xz or - (stdin)"
+    )
+    output: str | None = Field(
+        description="where scores go: FILE.csv; of a log also FILE.jsonl, FILE.html, - (stdout, line by line) or null "
+        "(the most abnormal lines, shown). Without input: the folder of the pictures"
+    )
+    layout: Literal["plain"] | None = Field(
+        description="plain: the lines of the log are messages as a whole; null: they are cut as in training"
+    )
+    export: str | None = Field(description="FILE.onnx: write the detector for other programs (logs)")
     trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
 
 

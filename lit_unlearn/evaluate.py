@@ -18,28 +18,31 @@ def main(arguments: list[str]) -> None:
 
 
 def evaluate(overrides: list[str], config_dir: str | None = None) -> "Evaluation | None":
-    """Runs the suite of the method's domain on its test data, or scores `input` into `output`.
+    """Runs the suite of the method's domain on its test data, scores `input` into `output`, or writes `export`.
 
     Args:
         overrides: as on the command line, `["checkpoint=checkpoints/pu_svdd/digits/seed0/last.ckpt"]`.
         config_dir: a folder with more trainer/ files.
 
     Returns:
-        what was measured; None where new data were scored.
+        what was measured; None where new data were scored or the method was exported.
 
     Raises:
         UserError: what the user can put right; nothing has been written.
     """
     config = configuration.compose(overrides, "evaluate", config_dir)
     errors = configuration.check(config, "evaluate")
-    if not errors and config["input"] is not None and config["output"] is None:
-        errors.append("output: missing; give output=scores.csv, where the scores of input are to be written")
+    if not errors and config["input"] is not None and config["export"] is not None:
+        errors.append(f"export={config['export']}: not together with input; give one of them")
     if errors:
         raise UserError(errors)
     command_line.speak()
-    if config["input"] is None:
+    if config["export"] is not None:
+        _export(config)
+    elif config["input"] is not None:
+        _score(config)
+    else:
         return _measure(config)
-    _score(config)
     return None
 
 
@@ -60,17 +63,36 @@ def _measure(config: dict[str, Any]) -> "Evaluation":
 
 
 def _score(config: dict[str, Any]) -> None:
-    """Scores of new items, written as lines of `output`."""
+    """Scores of new items, written to `output` or shown."""
     from lit_unlearn import checkpoint, evaluation
 
-    output = Path(config["output"])
-    if not output.parent.is_dir():
-        raise UserError(f"output={output}: no folder {output.parent}; make it first")
+    output = config["output"]
+    if output not in (None, "-"):
+        _check_folder("output", output)
     method, made_with = checkpoint.load_method(config["checkpoint"])
     data = checkpoint.load_data(config["checkpoint"])
+    score = evaluation.suite(made_with).score
+    summary = score(method, data, evaluation.trainer(config["trainer"]), config["input"], output, config["layout"])
+    print(summary, file=sys.stderr if output == "-" else sys.stdout)
+
+
+def _export(config: dict[str, Any]) -> None:
+    """The method as a file that other programs run."""
+    from lit_unlearn import checkpoint, evaluation
+
+    path = config["export"]
+    _check_folder("export", path)
+    method, made_with = checkpoint.load_method(config["checkpoint"])
     suite = evaluation.suite(made_with)
-    num_items = suite.score(method, data, evaluation.trainer(config["trainer"]), config["input"], output)
-    print(f"{num_items} items scored: {output}")
+    if not hasattr(suite, "export"):
+        raise UserError(f"export={path}: the methods of this domain cannot be exported; leave export out")
+    suite.export(method, checkpoint.load_data(config["checkpoint"]), Path(path))
+    print(f"exported: {path}")
+
+
+def _check_folder(key: str, path: str) -> None:
+    if not Path(path).parent.is_dir():
+        raise UserError(f"{key}={path}: no folder {Path(path).parent}; make it first")
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TextIO
 
 import torch
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -147,10 +148,17 @@ class Report:
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes a text file so that a crash or a full disk leaves the old file or the new one, never a part."""
+    with atomic_file(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[TextIO]:
+    """A text file that takes its name when it is whole, at the end of the block; an error leaves what was there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            file.write(text)
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -203,11 +211,18 @@ def log_to_tensorboard(logger: TensorBoardLogger, report: Report, config: Mappin
     logger.log_hyperparams(dict(config), {f"report/{row.name}": row.value for row in report.rows}, report.cost.steps)
 
 
+ROWS_SHOWN = 24
+"""Rows of a report that are printed; a suite puts what matters most first, and report.md has them all."""
+
+
 def summary(report: Report) -> str:
-    """The rows as a plain table for the terminal, between a line on the run and the notes."""
+    """The first rows as a plain table for the terminal, between a line on the run and the notes."""
     cost = report.cost
     head = f"{report.experiment}, seed {report.seed}: {cost.steps} steps in {cost.fit_seconds:.1f} s"
-    return "\n".join([head, "", plain_table(report.rows), "", *(f"note: {note}" for note in report.notes)]).rstrip()
+    hidden = len(report.rows) - ROWS_SHOWN
+    more = [f"... and {hidden} more rows in report.md"] if hidden > 0 else []
+    notes = [f"note: {note}" for note in report.notes]
+    return "\n".join([head, "", plain_table(report.rows[:ROWS_SHOWN]), *more, "", *notes]).rstrip()
 
 
 def plain_table(rows: list[Row]) -> str:

@@ -130,6 +130,14 @@ def test_the_terminal_table_is_aligned():
     assert lines[-1] == "note: detection, split unseen: absent"
 
 
+def test_a_long_table_is_cut_in_the_terminal_and_says_so():
+    rows = [Row("detection", f"tag{i}", "recall", 0.5, 10, None, "higher") for i in range(report.ROWS_SHOWN + 3)]
+    lines = report.summary(made(*rows)).splitlines()
+    assert sum(line.startswith("detection ") for line in lines) == report.ROWS_SHOWN
+    assert "... and 3 more rows in report.md" in lines
+    assert "more rows" not in report.summary(made(*rows[: report.ROWS_SHOWN]))
+
+
 def test_versions_come_without_importing_the_packages():
     before = set(sys.modules)
     found = report.versions()

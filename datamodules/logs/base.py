@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.logs.batches import LineBatch
 from datamodules.logs.formats import NORMAL, LogFormat
 from datamodules.logs.preprocessing import PLACEHOLDERS, Preprocessor
-from datamodules.logs.sampling import LineSampler
+from datamodules.logs.sampling import LineSampler, cut_by_length
 from datamodules.logs.splits import Split, split_lines
 from datamodules.logs.tokenizer import EncodedLines, encode, train_wordpiece
 from lit_unlearn.errors import UserError
@@ -52,7 +52,7 @@ class DistinctLines(Dataset):
     def __init__(self, encoded: EncodedLines, texts: list[str], lines: NDArray, count: NDArray, batch_size: int):
         self.encoded, self.texts, self.lines, self.count = encoded, texts, lines, count
         self.order = np.argsort(encoded.lengths[lines], kind="stable")
-        self.parts = np.array_split(self.order, max(1, -(-len(lines) // batch_size)))
+        self.parts = np.split(self.order, cut_by_length(encoded.lengths[lines][self.order], batch_size))
 
     def __len__(self) -> int:
         return len(self.parts)

@@ -35,8 +35,7 @@ class ClusterLog(LogDataModule):
     def __init__(self, *, data_root: str, max_lines: Annotated[int, Field(ge=1)] | None = None, **lines):
         super().__init__(**lines)
         self.data_root, self.max_lines = data_root, max_lines
-        if not self.tables:
-            self.format = named(self.layout)
+        self.format = named(self.layout)
 
     def read(self) -> Iterable[str]:
         folder = locate(self.data_root, Source(self.folder, self._missing, self.page))
@@ -48,7 +47,7 @@ class ClusterLog(LogDataModule):
             yield line
 
     def open_format(self, folder: str) -> None:
-        """Makes the format where it depends on files of the data set."""
+        """Makes the format anew where it takes labels from files of the data set."""
 
     def _paths(self, folder: Path) -> list[Path]:
         return [folder / f"{self.file}{suffix}" for suffix in SUFFIXES]

@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import lzma
+import select
 import sys
 import zlib
 from collections.abc import Iterator
@@ -43,20 +44,41 @@ class LogReader:
         self.num_lines = self.num_replaced = self.num_cut = 0
 
     def __iter__(self) -> Iterator[str]:
+        for lines in self._line_lists():
+            yield from map(self._text, lines)
+
+    def chunks(self, most: int) -> Iterator[list[str]]:
+        """The lines in lists of about `most` bytes; shorter ones from standard input, whenever no more is ready."""
+        chunk: list[str] = []
+        size = 0
+        for lines in self._line_lists():
+            chunk += map(self._text, lines)
+            size += sum(map(len, lines))
+            if chunk and (size >= most or self._would_wait()):
+                yield chunk
+                chunk, size = [], 0
+        if chunk:
+            yield chunk
+
+    def _line_lists(self) -> Iterator[list[bytes]]:
+        """The lines that each block completes, none or many; the last may be longer than `MAX_BYTES`."""
         self.num_lines = self.num_replaced = self.num_cut = 0
         pending = b""
         for block in self._blocks():
             if b"\n" not in block:
                 if len(pending) <= MAX_BYTES:  # more is not needed to tell that the line is too long
                     pending += block
+                yield []
                 continue
-            first, *lines, last = block.split(b"\n")
-            yield self._text(pending + first)
-            for line in lines:
-                yield self._text(line)
-            pending = last
+            lines = block.split(b"\n")
+            lines[0] = pending + lines[0]
+            pending = lines.pop()
+            yield lines
         if pending:
-            yield self._text(pending)
+            yield [pending]
+
+    def _would_wait(self) -> bool:
+        return self.name == "standard input" and not select.select([sys.stdin.buffer], [], [], 0)[0]
 
     def _text(self, line: bytes) -> str:
         self.num_lines += 1

@@ -1,4 +1,4 @@
-"""Which lines make a training batch: frequent ones not too often, and lines of about the same length together."""
+"""Which lines make a batch: frequent ones not too often, and lines of about the same length together."""
 
 from collections.abc import Iterator
 
@@ -11,6 +11,30 @@ from lit_unlearn.reproducibility import ResumableSampler, shuffled_rounds
 
 SORTED_TOGETHER = 50
 """Batches whose lines are sorted by length among themselves: enough for little padding, few enough to keep variety."""
+
+MOST_PADDING = 0.1
+"""Share of a batch's tokens that may be padding where lines are scored."""
+
+
+def cut_by_length(lengths: NDArray[np.int64], batch_size: int) -> list[int]:
+    """Where to cut lines, sorted by length, into batches of at most `batch_size` with little padding.
+
+    Args:
+        lengths: (N,) tokens of each line, rising.
+        batch_size: lines of a batch at most.
+
+    Returns:
+        number of the first line of each batch but the first.
+    """
+    cuts: list[int] = []
+    start = inside = 0
+    for i, length in enumerate(lengths.tolist()):
+        inside += length
+        number = i - start + 1
+        if number > batch_size or inside < (1 - MOST_PADDING) * number * length:
+            cuts.append(i)
+            start, inside = i, length
+    return cuts
 
 
 class LineSampler(ResumableSampler):
@@ -59,7 +83,7 @@ class LineSampler(ResumableSampler):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         generator = self.generator()
-        unlabeled = self._by_length(self._drawn(generator), generator)
+        unlabeled = self._by_length(self._drawn(generator))
         labelled = self._labelled(generator)
         for batch in torch.randperm(self.num_batches, generator=generator)[self.start :].tolist():
             yield self.share(unlabeled[batch]), self.share(labelled[batch])
@@ -71,15 +95,15 @@ class LineSampler(ResumableSampler):
         drawn = torch.searchsorted(self.cumulative, at).clamp(max=len(self.cumulative) - 1)
         return drawn[torch.randperm(n, generator=generator)]
 
-    def _by_length(self, drawn: Tensor, generator: torch.Generator) -> list[Tensor]:
+    def _by_length(self, drawn: Tensor) -> list[Tensor]:
         """Cut into batches, lines of a length side by side within each stretch of some batches."""
+        parts = drawn.tensor_split(self.num_batches)
         batches: list[Tensor] = []
-        stretches = drawn.tensor_split(-(-self.num_batches // SORTED_TOGETHER))
-        for i, stretch in enumerate(stretches):
-            left = self.num_batches - len(batches)
-            number = -(-left // (len(stretches) - i))
+        for numbers in torch.arange(self.num_batches).tensor_split(-(-self.num_batches // SORTED_TOGETHER)):
+            together = parts[numbers[0] : numbers[-1] + 1]
+            stretch = torch.cat(together)
             order = self.lengths[stretch].argsort(stable=True)  # those of a length stay in their random order
-            batches += stretch[order].tensor_split(number)
+            batches += stretch[order].split([len(part) for part in together])
         return batches
 
     def _labelled(self, generator: torch.Generator) -> list[Tensor]:

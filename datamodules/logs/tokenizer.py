@@ -20,19 +20,32 @@ def train_wordpiece(lines: list[str], vocab_size: int, placeholders: list[str], 
         placeholders: kept whole, a token each, whether they occur in `lines` or not.
         max_length: of a line in tokens, [CLS] and [SEP] included; what is longer is cut.
     """
-    tokenizer = Tokenizer(models.WordPiece(unk_token=SPECIAL[UNK]))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = pre_tokenizers.BertPreTokenizer()
+    learner = Tokenizer(models.WordPiece(unk_token=SPECIAL[UNK]))
+    learner.pre_tokenizer = words
+    # The trainer numbers letters inside words in the random order of a hash map and breaks ties by these numbers;
+    # letters that it is given beforehand have fixed ones, and the same lines lead to the same vocabulary.
+    inside = {letter for line in lines for word, _ in words.pre_tokenize_str(line) for letter in word[1:]}
     special = SPECIAL + placeholders
-    trainer = trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(lines, trainer)
+    given = special + [f"##{letter}" for letter in sorted(inside)]
+    learner.train_from_iterator(
+        lines, trainers.WordPieceTrainer(vocab_size=vocab_size, special_tokens=given, show_progress=False)
+    )
+    tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(), unk_token=SPECIAL[UNK]))
+    tokenizer.pre_tokenizer = words
+    tokenizer.add_special_tokens(special)
     tokenizer.enable_truncation(max_length - 2)
     return tokenizer
 
 
 def encode(tokenizer: Tokenizer, lines: list[str]) -> list[list[int]]:
     """Token ids of lines, [CLS] ... [SEP]; a line of which nothing is left is [CLS] [UNK] [SEP]."""
-    encoded = tokenizer.encode_batch_fast(lines, add_special_tokens=False)
-    return [[CLS, *(line.ids or [UNK]), SEP] for line in encoded]
+    return [framed(line.ids) for line in tokenizer.encode_batch_fast(lines, add_special_tokens=False)]
+
+
+def framed(ids: list[int]) -> list[int]:
+    """Token ids of a line between [CLS] and [SEP]."""
+    return [CLS, *(ids or [UNK]), SEP]
 
 
 class EncodedLines:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from datamodules.anomaly.batches import NORMAL, SEEN, UNSEEN, EvaluationBatch
 from datamodules.anomaly.inputs import read_items
-from lit_unlearn.errors import RunFailed
+from lit_unlearn.errors import RunFailed, UserError
 from lit_unlearn.evaluation import anomaly_figures as figures
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.metrics.ranking import Ranking, ranking
@@ -69,7 +69,14 @@ def evaluate(method: LightningModule, data: "AnomalyDataModule", trainer: Traine
     )
 
 
-def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, source: str, output: Path) -> int:
+def score(
+    method: LightningModule,
+    data: "AnomalyDataModule",
+    trainer: Trainer,
+    source: str,
+    output: str | None,
+    layout: str | None = None,
+) -> str:
     """Scores a user's new items and writes them as CSV: item, score, percentile.
 
     The percentile is the share of held-out unlabeled training items that the item is more abnormal than, in per cent.
@@ -80,14 +87,21 @@ def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, 
         trainer: runs the prediction.
         source: what `datamodules.anomaly.inputs.read_items` reads.
         output: the file to write.
+        layout: of the lines of a log; of no use here.
 
     Returns:
-        the number of items.
+        a line that says how many items were scored, and where the scores are.
 
     Raises:
-        UserError: the items cannot be read or do not fit the detector.
+        UserError: no output is named, or the items cannot be read or do not fit the detector.
         RunFailed: a score is not finite.
     """
+    if output is None:
+        raise UserError("output: missing; give output=scores.csv, where the scores of input are to be written")
+    if layout is not None:
+        raise UserError(
+            f"layout={layout}: says how the lines of a log are cut, this detector is not for logs; leave it out"
+        )
     names, x = read_items(source, data.input_shape)
     items = EvaluationBatch(torch.from_numpy(data.preprocess(x)), torch.zeros(len(x), dtype=torch.int64))
     scores = predicted_scores(method, trainer, data.evaluation_loader(items), len(x))
@@ -97,8 +111,8 @@ def score(method: LightningModule, data: "AnomalyDataModule", trainer: Trainer, 
     writer = csv.writer(text)
     writer.writerow(["item", "score", "percentile"])
     writer.writerows((name, f"{s:.6g}", f"{p:.1f}") for name, s, p in zip(names, scores, percentiles, strict=True))
-    write_atomically(output, text.getvalue())
-    return len(names)
+    write_atomically(Path(output), text.getvalue())
+    return f"{len(names)} items scored: {output}"
 
 
 def predicted_scores(method: LightningModule, trainer: Trainer, loader: DataLoader, num_items: int) -> NDArray:

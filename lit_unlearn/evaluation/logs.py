@@ -1,18 +1,30 @@
 """Suite of the logs domain: how well a detector's scores tell alerts, by line, by distinct line and by window."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from lightning import LightningModule, Trainer
 from numpy.typing import NDArray
 
+from datamodules.logs.formats import Plain
+from datamodules.logs.reading import LogReader
+from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation import logs_figures as figures
+from lit_unlearn.evaluation.logs_export import export as export
 from lit_unlearn.evaluation.logs_levels import ScoredLines, level_items, scored_lines
+from lit_unlearn.evaluation.logs_rows import CSVRows, JSONRows
+from lit_unlearn.evaluation.logs_scoring import LineJudge, Output, score_log
+from lit_unlearn.evaluation.logs_views import Page, Terminal
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.metrics.counted_ranking import Counted, counted_ranking
 from lit_unlearn.metrics.ranking import Ranking
 from lit_unlearn.metrics.thresholds import Decisions, decisions, oracle_f1, quantile_threshold, share_threshold
-from lit_unlearn.report import Row, reconstruction
+from lit_unlearn.report import Row, atomic_file, reconstruction
 
 if TYPE_CHECKING:
     from datamodules.logs.base import LogDataModule
@@ -83,6 +95,58 @@ def evaluate(method: LightningModule, data: "LogDataModule", trainer: Trainer) -
         },
         pr_curves={f"pr/{name}": _pr_curve(split.items) for name, split in splits.items()},
     )
+
+
+def score(
+    method: LightningModule,
+    data: "LogDataModule",
+    trainer: Trainer,
+    source: str,
+    output: str | None,
+    layout: str | None = None,
+) -> str:
+    """Scores the lines of a log of any length as they come; what is written is in `logs_rows` and `logs_views`.
+
+    Args:
+        method: a trained detector.
+        data: the data module it was trained with, not set up, with the tokenizer of the checkpoint.
+        trainer: says on which device and in which precision.
+        source: a file, plain, .gz or .xz, or `-` for standard input.
+        output: FILE.csv, FILE.jsonl or FILE.html; `-` writes CSV to standard output line by line, None the most
+            abnormal texts.
+        layout: `plain` takes whole lines as messages; None cuts them as in training.
+
+    Returns:
+        a line that says how many lines were scored, and where they are.
+
+    Raises:
+        UserError: the log cannot be read or does not fit the detector, or the output's name says no format.
+        RunFailed: a score is not finite.
+    """
+    judge = LineJudge(method, data.tokenizer, trainer)
+    log, format_ = LogReader(source), Plain() if layout == "plain" else data.format
+    with _opened(output, source) as opened:
+        summary = score_log(judge, log, format_, data.preprocess, opened, show=output != "-")
+    return summary if output in (None, "-") else f"{summary}: {output}"
+
+
+@contextmanager
+def _opened(output: str | None, source: str) -> Iterator[Output]:
+    if output is None:
+        yield Terminal(sys.stdout)
+    elif output == "-":
+        try:
+            yield CSVRows(sys.stdout)
+        except BrokenPipeError:  # nobody reads on, as in `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0) from None
+    else:
+        kinds = {".csv": CSVRows, ".jsonl": JSONRows, ".html": lambda file: Page(file, f"Anomalies in {source}")}
+        kind = kinds.get(Path(output).suffix)
+        if kind is None:
+            raise UserError(f"output={output}: must end in .csv, .jsonl or .html, or be - for standard output")
+        with atomic_file(Path(output)) as file:
+            yield kind(file)
 
 
 def line_thresholds(method: LightningModule, lines: Counted) -> tuple[dict[str, float], list[str]]:

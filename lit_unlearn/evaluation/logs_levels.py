@@ -55,7 +55,7 @@ def scored_lines(method: LightningModule, data: "LogDataModule", trainer: Traine
         # The mean as a distance from the first, so that the mean of equal scores is exactly that score.
         text_score = score[first] + np.bincount(place, score - score[first][place]) / count
     else:
-        loader = data.loader(text)
+        loader: Any = data.loader(text)
         predictions: Any = trainer.predict(method, dataloaders=loader)
         text_score = np.empty(len(text))
         text_score[loader.dataset.order] = _checked(torch.cat(predictions).double().cpu().numpy(), len(text))

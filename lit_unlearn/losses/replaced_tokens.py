@@ -44,7 +44,8 @@ def replaced_token_loss(logits: Tensor, replaced: Tensor, counted: Tensor) -> Te
     Returns:
         () mean over the counted tokens of all processes.
     """
-    return batch_mean(F.binary_cross_entropy_with_logits(logits[counted], replaced[counted].float(), reduction="none"))
+    asked = logits[counted]
+    return batch_mean(F.binary_cross_entropy_with_logits(asked, replaced[counted].to(asked.dtype), reduction="none"))
 
 
 def token_scores(logits: Tensor, counted: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ class TfIdf(nn.Module):
     """Equation (2). The words and their idf are in the state dict, as extra state.
 
     Args:
-        max_words: how many words are kept, those in most lines first; the others go without a dimension. None: all.
+        max_words: how many words are kept, those in most lines first; the others are new ones afterwards. None: all.
     """
 
     idf: NDArray[np.float64]
@@ -33,15 +33,14 @@ class TfIdf(nn.Module):
     def __init__(self, max_words: int | None = None):
         super().__init__()
         self.max_words = max_words
-        self._set([], np.zeros(0), 1.0, [])
+        self._set([], np.zeros(0), 1.0)
 
     def fit(self, text: list[str]) -> None:
         """Takes words and idf from distinct training lines."""
         in_lines = Counter(word for line in text for word in set(words_of(line)))
-        words = sorted(in_lines, key=lambda word: (-in_lines[word], word))
-        kept, dropped = words[: self.max_words], words[len(words[: self.max_words]) :]
-        lines = np.array([in_lines[word] for word in kept], np.float64)
-        self._set(kept, np.log((1 + len(text)) / (1 + lines)) + 1, float(np.log(1 + len(text)) + 1), dropped)
+        words = sorted(in_lines, key=lambda word: (-in_lines[word], word))[: self.max_words]
+        lines = np.array([in_lines[word] for word in words], np.float64)
+        self._set(words, np.log((1 + len(text)) / (1 + lines)) + 1, float(np.log(1 + len(text)) + 1))
 
     def forward(self, text: list[str]) -> tuple[sparse.csr_array, NDArray[np.float64]]:
         """Equation (2).
@@ -57,32 +56,26 @@ class TfIdf(nn.Module):
         for number, line in enumerate(text):
             for word, times in Counter(words_of(line)).items():
                 place = self.column.get(word)
-                if place is not None:
+                if place is None:
+                    new[number] += (times * self.new_idf) ** 2
+                else:
                     column.append(place)
                     weight.append(times * self.idf[place])
-                elif word not in self.dropped:
-                    new[number] += (times * self.new_idf) ** 2
             begin.append(len(column))
         shape = (len(text), len(self.column))
         x = sparse.csr_array((np.array(weight), np.array(column, np.int64), np.array(begin, np.int64)), shape=shape)
         length = np.sqrt(np.asarray(x.power(2).sum(axis=1)) + new)
-        length[length == 0] = 1  # only words without a dimension
         return sparse.csr_array(x.multiply(1 / length[:, None])), np.sqrt(new) / length
 
-    def _set(self, words: list[str], idf: NDArray[np.float64], new_idf: float, dropped: list[str]) -> None:
+    def _set(self, words: list[str], idf: NDArray[np.float64], new_idf: float) -> None:
         self.column = {word: place for place, word in enumerate(words)}
-        self.idf, self.new_idf, self.dropped = idf, new_idf, frozenset(dropped)
+        self.idf, self.new_idf = idf, new_idf
 
     def get_extra_state(self) -> dict[str, Any]:
-        return {
-            "words": list(self.column),
-            "idf": torch.from_numpy(self.idf),
-            "new_idf": self.new_idf,
-            "dropped": sorted(self.dropped),
-        }
+        return {"words": list(self.column), "idf": torch.from_numpy(self.idf), "new_idf": self.new_idf}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        self._set(state["words"], state["idf"].cpu().numpy(), state["new_idf"], state["dropped"])
+        self._set(state["words"], state["idf"].cpu().numpy(), state["new_idf"])
 
 
 def words_of(line: str) -> list[str]:

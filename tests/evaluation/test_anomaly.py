@@ -153,12 +153,13 @@ def test_new_items_are_scored_into_a_csv_file(trained, tmp_path: Path):
     method, data, _ = trained
     np.savez(tmp_path / "new.npz", X=data.test.x.numpy())
     output = tmp_path / "scores.csv"
-    num_items = anomaly.score(method, data, trainer(), str(tmp_path / "new.npz"), output)
+    summary = anomaly.score(method, data, trainer(), str(tmp_path / "new.npz"), str(output))
     with output.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert num_items == len(rows) == len(data.test.x)
+    assert len(rows) == len(data.test.x)
+    assert summary == f"{len(rows)} items scored: {output}"
     assert [row["item"] for row in rows[:2]] == ["0", "1"]
-    scores = anomaly.predicted_scores(method, trainer(), data.predict_dataloader(), num_items)
+    scores = anomaly.predicted_scores(method, trainer(), data.predict_dataloader(), len(rows))
     assert [float(row["score"]) for row in rows] == pytest.approx(scores, rel=1e-5)
     held_out = method.unlabeled_quantiles.double().numpy()
     percentile = [(held_out < score).mean() * 100 for score in scores]

@@ -397,12 +397,12 @@ def test_the_top_lines_are_those_of_the_highest_scores(by_hand: Evaluation):
 
 def test_any_text_can_be_drawn(tmp_path: Path):
     test = [
-        ("5 costs $x_1 and $y^", "DISK", 0),
+        ("5 costs $x^$ a piece", "DISK", 0),
         ("4 \u53d7 \ufffd \x07 \x1b[0m", "-", 1),
         (f"3 {'long ' * 99}", "AUTH", 2),
     ]
     data = Lines(test)
-    data.tags = ["-", "$a_b$", "\u53d7"]
+    data.tags = ["-", "$a_$", "\u53d7"]
     result = evaluated(data)
     with warnings.catch_warnings(action="error"):
         result.write_figures(tmp_path)

@@ -6,8 +6,9 @@ Equations implemented: (1) and (2) of `lit_unlearn.networks.tf_idf`; (1) and (2)
 `lit_unlearn.networks.isolation_forest`.
 
 Deviations: the forest grows on a random sample of the lines of the log, each line as often as it occurs, since the
-vectors are held dense; only the words that are in most distinct lines have a dimension. A word that training did not
-have is never cut on: it changes the score only by making the weights of the others smaller.
+vectors are held dense; only the words that are in most distinct lines have a dimension. Words without one, new ones
+among them, are left out before the vector gets its length, as scikit-learn's TfidfVectorizer does: no tree could cut on
+them, and a line with many of them would be taken for one with few words, which is common.
 
 Command: python -m lit_unlearn.fit experiment=log_electra/generated method=tfidf_isolation_forest
 """
@@ -19,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
+from torch.nn import functional as F
 
 from datamodules.logs.batches import LineBatch
 from lit_unlearn.methods.logs.base import FittedLogDetector
@@ -56,8 +58,8 @@ class TfidfIsolationForest(FittedLogDetector):
         self.forest.grow(self.dense([text[i] for i in drawn]), seed)
 
     def dense(self, text: list[str]) -> Tensor:
-        """(B, V) float32, as scikit-learn's trees have it."""
-        return torch.from_numpy(self.tf_idf(text)[0].astype(np.float32).toarray())
+        """(B, V) float32, as scikit-learn's trees have it; zeros for a line without a word that has a dimension."""
+        return F.normalize(torch.from_numpy(self.tf_idf(text)[0].toarray())).float()
 
     def line_scores(self, batch: LineBatch) -> Tensor:
         return self.forest(self.dense(batch.text).to(batch.tokens.device))

@@ -56,6 +56,7 @@ def test_a_history_is_the_lines_before_whatever_comes_after():
 def test_before_the_log_is_as_after_new_lines():
     method = build("deep_log", **SMALL)
     fit(method)
+    assert method.template_numbers(["kernel panic"]).tolist() == [12]
     at_once = method.logits(torch.tensor([0]), torch.tensor([0]))
     torch.testing.assert_close(at_once, method.logits(torch.tensor([12, 12, 12, 0]), torch.tensor([3])))
     assert not torch.allclose(at_once, method.logits(torch.tensor([0, 0, 0, 0]), torch.tensor([3])))

@@ -118,7 +118,7 @@ class LogDataModule(LightningDataModule):
         stop_words: list[str] | None = None,
         vocab_size: Annotated[int, Field(ge=50)] = 8000,
         max_length: Annotated[int, Field(ge=3, le=512)] = 128,
-        power: Annotated[float, Field(ge=0, le=1)] = 0.5,
+        power: Annotated[float, Field(ge=0, le=1)] = 0.25,
         lines_per_epoch: Annotated[int, Field(ge=1)] | None = None,
         batch_size: Annotated[int, Field(ge=1)] = 256,
         labelled_batch_size: Annotated[int, Field(ge=1)] = 32,
@@ -249,8 +249,8 @@ class LogDataModule(LightningDataModule):
 
     def transfer_batch_to_device(self, batch: LineBatch, device: torch.device, dataloader_idx: int) -> LineBatch:
         """Moves the tensors of a batch."""
-        tensors = (part.to(device, non_blocking=True) for part in batch[:-1])
-        return LineBatch(*tensors, batch.text)
+        tokens, labelled, counts = (part.to(device, non_blocking=True) for part in batch[:3])
+        return LineBatch(tokens, labelled, counts, batch.text)
 
     def val_dataloader(self) -> DataLoader:
         distinct, counts = np.unique(self.line[self.validation], return_counts=True)

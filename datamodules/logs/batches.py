@@ -16,13 +16,13 @@ class LineBatch(NamedTuple):
     Attributes:
         tokens: (B, T) int64, [CLS] ... [SEP], filled up with PAD.
         labelled: (B,) bool, lines known to be anomalous; the others are unlabeled. False throughout in prediction.
-        count: (B,) int64, how often the line occurs; 1 in training, where each occurrence is drawn by itself.
+        counts: (B,) int64, how often the line occurs; 1 in training, where each occurrence is drawn by itself.
         text: B preprocessed lines, which the tokens stand for.
     """
 
     tokens: Tensor
     labelled: Tensor
-    count: Tensor
+    counts: Tensor
     text: list[str]
 
 

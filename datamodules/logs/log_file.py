@@ -1,7 +1,7 @@
 """A log of the user's own: any file, described by a regular expression or column numbers, or taken as plain text."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 from datamodules.logs.base import LogDataModule
 from datamodules.logs.formats import NORMAL, named
@@ -40,7 +40,7 @@ class LogFile(LogDataModule):
         self.path, self.layout = path, layout
         if layout == "regex" and pattern is None:
             raise UserError("data.pattern: missing; data.layout=regex needs one with a group (?P<message>...)")
-        given = {
+        given: dict[str, dict[str, Any]] = {
             "columns": {"message": message_column, "label": label_column, "time": time_column, "normal": normal},
             "regex": {"pattern": pattern, "normal": normal},
             "hdfs": {"labels": labels},

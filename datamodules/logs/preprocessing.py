@@ -95,6 +95,9 @@ class Preprocessor:
         placeholders: the fields replaced, of DATE, IP, PATH, HEX and NUM; [] replaces none, None all.
         stop_words: words left out, spelt as they are after the replacement.
 
+    Attributes:
+        pattern: finds all fields; the name of the last matched group says which one it is, before its `_`. None: none.
+
     Raises:
         UserError: `placeholders` has an unknown name.
     """
@@ -110,13 +113,13 @@ class Preprocessor:
             raise UserError(f"data.placeholders: no placeholder is named {unknown[0]!r}; allowed: {', '.join(_NAMES)}")
         self.lower = lower
         self.stop_words = frozenset(stop_words or ())
-        self._pattern = _compiled(placeholders) if placeholders else None
+        self.pattern = _compiled(placeholders) if placeholders else None
 
     def __call__(self, message: str) -> str:
         if self.lower:
             message = message.lower()
-        if self._pattern is not None:
-            message = self._pattern.sub(_placeholder, message)
+        if self.pattern is not None:
+            message = self.pattern.sub(_placeholder, message)
         words = message.split()
         if self.stop_words:
             words = [word for word in words if word not in self.stop_words]

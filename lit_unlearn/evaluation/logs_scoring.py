@@ -200,6 +200,38 @@ class Output(Protocol):
         """Takes the most abnormal texts, most abnormal first."""
 
 
+class Cutter:
+    """Cuts lines into messages and makes texts of them, as in training; remembers the texts of recent messages.
+
+    Args:
+        layout: cuts lines.
+        preprocess: makes texts of messages.
+    """
+
+    def __init__(self, layout: LogFormat, preprocess: Callable[[str], str]):
+        self.layout, self.preprocess = layout, preprocess
+        self.recent: dict[str, str] = {}
+
+    def __call__(self, lines: list[str]) -> tuple[list[str], list[str | None]]:
+        """The message and the text of each line; of one that is not in the format, the line itself and None."""
+        messages: list[str] = []
+        texts: list[str | None] = []
+        if len(self.recent) > REMEMBERED_MESSAGES:
+            self.recent.clear()
+        for line in lines:
+            record = self.layout.parse(line)  # no list of records: so many tuples set off the garbage collector
+            if record is None:
+                messages.append(line)
+                texts.append(None)
+                continue
+            text = self.recent.get(record.message)
+            if text is None:
+                text = self.recent[record.message] = self.preprocess(record.message)
+            messages.append(record.message)
+            texts.append(text)
+        return messages, texts
+
+
 def score_log(
     judge: LineJudge, log: LogReader, layout: LogFormat, preprocess: Callable[[str], str], output: Output, show: bool
 ) -> str:
@@ -221,34 +253,30 @@ def score_log(
         RunFailed: a score is not finite.
     """
     known: dict[str, Known] = {}
-    recent: dict[str, str] = {}
+    cut = Cutter(layout, preprocess)
     num_lines = num_scored = num_anomalous = 0
     bar = tqdm(unit=" lines", unit_scale=True, disable=None if show else True, file=sys.stderr)
     for lines in log.chunks(CHUNK):
-        records = list(map(layout.parse, lines))
-        texts = [None if record is None else recent.get(record.message) for record in records]
-        for i, (text, record) in enumerate(zip(texts, records, strict=True)):
-            if text is None and record is not None:
-                texts[i] = recent[record.message] = preprocess(record.message)
-        first = {text: i for i, text in reversed(list(enumerate(texts))) if text is not None and text not in known}
+        messages, texts = cut(lines)
+        first: dict[str, int] = {}
+        for number, text in enumerate(texts, num_lines + 1):
+            if text is not None and text not in known:
+                first.setdefault(text, number)
         new = list(first)
         for text, judgement in zip(new, judge(new), strict=True):
-            known[text] = Known(judgement, output.form(text, judgement), num_lines + 1 + first[text])
+            known[text] = Known(judgement, output.form(text, judgement), first[text])
         found = [None if text is None else known[text] for text in texts]
-        for line in found:
-            if line is not None:
-                line.count += 1
+        for one in found:
+            if one is not None:
+                one.count += 1
                 num_scored += 1
-                num_anomalous += line.anomalous
-        messages = [line if record is None else record.message for line, record in zip(lines, records, strict=True)]
+                num_anomalous += one.anomalous
         output.write(num_lines + 1, messages, found)
         num_lines += len(lines)
         bar.update(len(lines))
         if num_scored == 0 and num_lines >= TRIED:
             break
         forget(known, output.top)
-        if len(recent) > REMEMBERED_MESSAGES:
-            recent.clear()
     bar.close()
     if num_scored == 0:
         raise UserError(

@@ -39,7 +39,7 @@ class LogDetector(LightningModule):
         return self.line_scores(batch)
 
     def validation_step(self, batch: LineBatch, batch_idx: int) -> None:
-        self._held_out.append((self.line_scores(batch), batch.count))
+        self._held_out.append((self.line_scores(batch), batch.counts))
 
     def on_validation_epoch_end(self) -> None:
         scores, counts = (torch.cat(parts) for parts in zip(*self._held_out, strict=True))
@@ -73,7 +73,7 @@ class NetworkLogDetector(LogDetector):
         if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
             self.log_dict(values, prog_bar=prog_bar)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )

@@ -109,7 +109,7 @@ def test_training_batches_hold_unlabeled_and_labelled_lines(data: LogDataModule)
     for batch in epoch_of(data):
         assert batch.labelled.tolist() == [False] * 16 + [True] * 4
         assert set(batch.text[:16]) <= training and set(batch.text[16:]) <= known
-        assert batch.count.tolist() == [1] * 20
+        assert batch.counts.tolist() == [1] * 20
         for row, text in zip(batch.tokens, batch.text, strict=True):
             assert row[row != PAD].tolist() == encode(data.tokenizer, [text])[0]
         assert (batch.tokens[:, 0] == CLS).all() and (batch.tokens[:, -1] != PAD).any()
@@ -161,7 +161,7 @@ def test_prediction_meets_each_distinct_test_line_once(data: LogDataModule):
 
 
 def test_validation_counts_how_often_a_line_occurs(data: LogDataModule):
-    met = {text: count for batch in data.val_dataloader() for text, count in zip(batch.text, batch.count.tolist(), strict=True)}
+    met = {text: count for batch in data.val_dataloader() for text, count in zip(batch.text, batch.counts.tolist(), strict=True)}
     texts, counts = np.unique([data.texts[i] for i in data.line[data.validation]], return_counts=True)
     assert met == dict(zip(texts.tolist(), counts.tolist(), strict=True))
 

@@ -125,8 +125,8 @@ def test_ranks_share_a_batch_without_overlap(world_size: int, monkeypatch: pytes
 
 
 def test_cut_by_length_by_hand():
-    # 10 10 11: 31 of 33 tokens; with the 12 it were 43 of 48, a share of .104. Then 12 12, as three would be too many.
-    assert cut_by_length(np.array([10, 10, 11, 12, 12, 12, 40]), 3) == [3, 6]
+    # 10 10 11 12 would have 5 of 48 tokens of padding, 12 12 12 40 many more.
+    assert cut_by_length(np.array([10, 10, 11, 12, 12, 12, 40]), 9) == [3, 6]
     assert cut_by_length(np.array([10, 10, 11, 12, 12, 12, 40]), 2) == [2, 4, 6]
     assert cut_by_length(np.array([5]), 3) == []
 

@@ -1,0 +1,52 @@
+"""LogBERT: its sphere and its misses by hand."""
+
+import pytest
+import torch
+
+from lit_unlearn.methods.logs.log_bert import LogBERT
+from tests.methods.logs.test_log_electra import batch
+
+SMALL = {"vocab_size": 30, "max_length": 16, "hidden": 16, "layers": 1, "dropout": 0.0}
+
+
+def log_bert(**changed) -> LogBERT:
+    torch.manual_seed(0)
+    return LogBERT(**SMALL | changed).double()
+
+
+@pytest.mark.parametrize(("candidates", "misses"), [(1, [1, 1, 0]), (2, [1, 0, 0]), (3, [0, 0, 0])])
+def test_a_miss_is_a_token_that_is_not_among_the_likely_ones(candidates: int, misses: list[int]):
+    logits = torch.tensor([[0.1, 2.0, 1.0]]).expand(3, -1)
+    assert log_bert(candidates=candidates).surprise(logits, torch.tensor([0, 2, 1])).tolist() == misses
+
+
+def test_the_score_is_the_share_of_misses():
+    assert log_bert(candidates=30).eval().line_scores(batch()).tolist() == [0] * 4
+    scores = log_bert(candidates=3).eval().line_scores(batch())
+    lengths = torch.tensor([4, 2, 1, 3])
+    assert torch.equal((scores * lengths).round(), (scores * lengths).round(decimals=9)) and scores.max() > 0
+
+
+def test_the_objective_by_hand(monkeypatch: pytest.MonkeyPatch):
+    method = log_bert(sphere_weight=0.25)
+    # Three lines around the mean (1, 2): squared distances 1, 1 and 2... of (0, 2), (2, 2), (1, 2), and (1, 2).
+    first = torch.tensor([[0.0, 2], [2, 2], [1, 2], [1, 2]], dtype=torch.float64)
+    monkeypatch.setattr(method, "predict_masked", lambda lines: (torch.tensor(3.0), first))
+    assert method.objective(batch()).item() == pytest.approx(3 + 0.25 * (1 + 1 + 0 + 0) / 4)
+
+
+def test_the_sphere_moves_the_representations_together():
+    method = log_bert(sphere_weight=1.0)
+    optimiser = torch.optim.AdamW(method.parameters(), lr=1e-3)
+
+    def spread() -> float:
+        first = method.predict_masked(batch())[1]
+        return (first - first.mean(0)).square().sum(1).mean().item()
+
+    torch.manual_seed(1)
+    before = spread()
+    for _ in range(20):
+        optimiser.zero_grad()
+        method.objective(batch()).backward()
+        optimiser.step()
+    assert spread() < 0.7 * before

@@ -21,6 +21,12 @@ from lit_unlearn import checkpoint, command_line, evaluate as evaluate_program, 
 
 ROOT = Path(__file__).parent.parent
 DIGITS = "experiment=pu_svdd/digits"
+LOG = [
+    *("experiment=log_electra/generated", "data.num_lines=1500", "data.num_labelled=10", "data.vocab_size=300"),
+    *("data.lines_per_epoch=64", "data.batch_size=16", "data.labelled_batch_size=4"),
+    *("model.hidden=16", "model.layers=1", "model.generator_hidden=16"),
+]
+"""The logs domain's embedded experiment with a small network: four steps an epoch, of milliseconds."""
 PROGRAMS: dict[str, Callable[[list[str]], None]] = {"fit": fit_program.main, "evaluate": evaluate_program.main}
 IMPORTED = [
     "lightning.pytorch",
@@ -30,6 +36,8 @@ IMPORTED = [
     "pydantic",
     "sklearn.datasets",
     "sklearn.ensemble",
+    "tokenizers",
+    "transformers.models.electra.modeling_electra",
 ]
 
 
@@ -64,15 +72,19 @@ class Process:
         cwd: the folder, made if need be.
         arguments: of the command line.
         program: `fit` or `evaluate`.
+        stdin: the file that is its standard input.
         changed: changes of the environment.
     """
 
-    def __init__(self, cwd: Path, *arguments: str, program: str = "fit", **changed: str):
+    def __init__(
+        self, cwd: Path, *arguments: str, program: str = "fit", stdin: Path = Path(os.devnull), **changed: str
+    ):
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(IMPORTED)
         cwd.mkdir(parents=True, exist_ok=True)
         self.cwd = cwd
-        self.process = context.Process(target=_serve, args=(program, list(arguments), cwd, environment(**changed)))
+        given = (program, list(arguments), cwd, stdin.absolute(), environment(**changed))
+        self.process = context.Process(target=_serve, args=given)
         self.process.start()
 
     def wait(self, seconds: float = 120) -> int:
@@ -106,12 +118,13 @@ class Process:
         return "".join((self.cwd / name).read_text() for name in ("stdout", "stderr") if (self.cwd / name).exists())
 
 
-def _serve(program: str, arguments: list[str], cwd: Path, changed: dict[str, str]) -> None:
+def _serve(program: str, arguments: list[str], cwd: Path, stdin: Path, changed: dict[str, str]) -> None:
     os.setsid()  # a group of its own, to be killed as a whole
     multiprocessing.set_start_method(None, force=True)  # loader processes start as they do elsewhere
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(changed)
+    sys.stdin = stdin.open()  # multiprocessing has closed the one it came with
     for descriptor, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
     torch.set_num_threads(1)

@@ -15,11 +15,27 @@ from lit_unlearn.report import Report
 
 FILES = sorted(config.EXPERIMENTS.rglob("*.yaml"))
 EXPERIMENTS, METHODS, DATA, TRAINERS = map(config.choices, ("experiment", "method", "data", "trainer"))
+LOG_METRICS = ["auroc", "auprc"] + [
+    f"{metric}_{policy}"
+    for metric in ("f1", "precision", "recall", "specificity")
+    for policy in ("oracle", "quantile", "contamination")
+]
 ROWS = {  # suite/metric/split, an interface to other tools
     "anomaly": {
         *(f"detection/{metric}/{split}" for metric in ("auroc", "auprc") for split in ("all", "seen", "unseen")),
         *("data/contamination/unlabeled", "data/items/labelled"),
-    }
+    },
+    "logs": {
+        *(f"detection/{m}/{s}" for m in LOG_METRICS for s in ("line", "distinct", "window_100", "window_60min")),
+        *("data/seen_share/test", "data/items/train", "data/items/test", "data/contamination/test"),
+    },
+}
+SMALL = {  # overrides that make a run of the domain's embedded experiment short
+    "anomaly": [],
+    "logs": [
+        *("data.num_lines=2000", "data.lines_per_epoch=64", "data.vocab_size=300", "data.num_labelled=10"),
+        *("model.hidden=16", "model.layers=1", "model.generator_hidden=16"),
+    ],
 }
 
 
@@ -37,10 +53,20 @@ def pairs() -> list[tuple[str, str]]:
     ]
 
 
+def domain_of(experiment: str) -> str:
+    return nodes.domain(node("method", experiment.split("/")[0]))
+
+
 def is_embedded(name: str) -> bool:
     """Whether an experiment's data come with a library."""
     composed = config.compose([f"experiment={name}"])
     return "data_root" not in nodes.arguments_of(nodes.imported(composed["data"]["_target_"]))
+
+
+def experiment_of(method: str, embedded: bool = False) -> str:
+    """The first experiment of a method's domain, or the first that needs no file."""
+    domain = nodes.domain(node("method", method))
+    return next(name for name in EXPERIMENTS if domain_of(name) == domain and (not embedded or is_embedded(name)))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -54,7 +80,7 @@ def test_every_experiment_passes_the_check(name: str):
 
 @pytest.mark.parametrize(("method", "data"), pairs())
 def test_methods_and_data_sets_of_a_domain_go_together(method: str, data: str):
-    composed = config.compose([f"experiment={next(iter(EXPERIMENTS))}", f"method={method}", f"data={data}"])
+    composed = config.compose([f"experiment={experiment_of(method)}", f"method={method}", f"data={data}"])
     assert config.check(composed) == []
 
 
@@ -89,7 +115,7 @@ def assert_complete(made: Report, run_dir: Path) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs(name: str, tmp_path: Path):
     if is_embedded(name):
-        assert_complete(smoke(name, tmp_path / "run"), tmp_path / "run")
+        assert_complete(smoke(name, tmp_path / "run", *SMALL[domain_of(name)]), tmp_path / "run")
         return
     if "LIT_UNLEARN_DATA" not in os.environ:
         pytest.skip("LIT_UNLEARN_DATA names no folder of real data")
@@ -107,8 +133,8 @@ def test_every_method_runs_as_a_command_would_have_it(method: str, tmp_path: Pat
     """Through the program, its checkpoint and its evaluation, on data that need no file; figures are made elsewhere."""
     monkeypatch.setattr(Evaluation, "write_figures", lambda self, folder: None)
     monkeypatch.setattr(Evaluation, "log", lambda self, writer, step: None)
-    name = next(name for name in EXPERIMENTS if is_embedded(name))
-    made = smoke(name, tmp_path / "run", f"method={method}")
+    name = experiment_of(method, embedded=True)
+    made = smoke(name, tmp_path / "run", f"method={method}", *SMALL[domain_of(name)])
     assert made.method == nodes.component(node("method", method))
     assert made.experiment in (name, f"{name}-method_{method}")
     assert made.cost.steps in (1, 2)
@@ -141,5 +167,5 @@ def test_tuned_values_are_those_of_an_existing_pair(path: Path):
     _, _, data, _ = path.relative_to(config.EXPERIMENTS).parts
     assert data in DATA and path.stem in METHODS
     values = yaml.safe_load(path.read_text())
-    composed = config.compose([f"experiment={next(iter(EXPERIMENTS))}", f"method={path.stem}", f"data={data}"])
+    composed = config.compose([f"experiment={experiment_of(path.stem)}", f"method={path.stem}", f"data={data}"])
     assert values and {key: composed["method"][key] for key in values} == values

@@ -5,13 +5,17 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from lightning import Callback
+import torch
+from lightning import Callback, LightningDataModule, LightningModule
 
-from tests.anomaly_data import METHODS, Generated, build_method, trainer
+from tests import anomaly_data, logs_data
+from tests.anomaly_data import trainer
 
 GOLDEN = Path(__file__).parent / "golden"
+METHODS = dict.fromkeys(anomaly_data.METHODS, "anomaly") | dict.fromkeys(logs_data.METHODS, "logs")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*is smaller than the logging")
 
@@ -27,14 +31,32 @@ class Losses(Callback):
             self.values.append(outputs["loss"].item())
 
 
-def ten_steps(name: str) -> dict[str, list[float]]:
-    """The losses of ten steps (three batches an epoch) and the scores of five test items after them."""
-    data, losses = Generated(), Losses()
+def anomaly(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
+    """A method, its data, and what gives the scores of five test items."""
+    data = anomaly_data.Generated()
     data.setup()
-    method = build_method(name, [1, 8, 8])
+    method = anomaly_data.build_method(name, [1, 8, 8])
+    return method, data, lambda: method(data.test.x[::12].double())
+
+
+def logs(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
+    """A method, its data, and what gives the scores of some distinct test lines, from the shortest to the longest."""
+    data = logs_data.small_log()
+    method = logs_data.build_method(name, data)
+    return method, data, lambda: torch.cat([method.predict_step(batch, 0)[::9] for batch in data.predict_dataloader()])
+
+
+PROBLEMS = {"anomaly": anomaly, "logs": logs}
+
+
+def ten_steps(name: str) -> dict[str, list[float]]:
+    """The losses of ten steps (three batches an epoch) and some scores after them."""
+    method, data, scores = PROBLEMS[METHODS[name]](name)
+    losses = Losses()
     trainer(max_steps=10, max_epochs=10, precision="64-true", callbacks=[losses]).fit(method, datamodule=data)
     method.eval()
-    return {"losses": losses.values, "scores": method(data.test.x[::12].double()).tolist()}
+    with torch.no_grad():
+        return {"losses": losses.values, "scores": scores().tolist()}
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -15,21 +15,18 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from lit_unlearn import checkpoint, config
 from lit_unlearn.fit import fit, run
 from lit_unlearn.report import Report
-from tests.program import DIGITS, Process, command, differences, environment, last, wait_for
+from tests.program import DIGITS, LOG, Process, command, differences, environment, last, wait_for
 
-SHORT = [DIGITS, "run_dir=run", "evaluate=false", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1"]
-LONG = [
-    DIGITS,
-    "run_dir=run",
-    "evaluate=false",
-    "trainer.max_epochs=30",
-    "callbacks.last.every_n_steps=3",
-    "data.num_workers=0",
-]
+THREE_EPOCHS = ["run_dir=run", "evaluate=false", "trainer.max_epochs=3", "callbacks.last.every_n_steps=1"]
+SHORT = [DIGITS, *THREE_EPOCHS]
+THIRTY_EPOCHS = ["run_dir=run", "evaluate=false", "trainer.max_epochs=30", "callbacks.last.every_n_steps=3"]
+LONG = [DIGITS, *THIRTY_EPOCHS, "data.num_workers=0"]
+LONG_LOG = [*LOG, *THIRTY_EPOCHS, "data.num_workers=0"]
 EARLY_STOPPING = [
     *("experiment=pu_svdd/fashion_mnist", "data=digits", "run_dir=run", "evaluate=false", "seed=2"),
     *("data.batch_size=40", "callbacks.last.every_n_steps=1", "callbacks.early_stopping.patience=2"),
@@ -108,23 +105,29 @@ def test_from_every_step_to_the_last(limit: str, steps: list[int], folder: Path)
         assert differences(whole, last(Path("run"))) == [], snapshot.name
 
 
+def problem_of(method: str) -> list[str]:
+    """The command line of the method's domain."""
+    return LOG if ".logs." in config.method_class(method).__module__ else [DIGITS]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
-        *([f"method={name}"] for name in config.choices("method")),
-        ["method=deep_svdd", "method.boundary=soft", "method.warmup_epochs=1"],
-        ["method.alpha=estimate"],
-        ["data.num_workers=2"],
+        *([*problem_of(name), f"method={name}"] for name in config.choices("method")),
+        [DIGITS, "method=deep_svdd", "method.boundary=soft", "method.warmup_epochs=1"],
+        [DIGITS, "method.alpha=estimate"],
+        [DIGITS, "data.num_workers=2"],
+        [*LOG, "data.num_workers=2"],
     ],
-    ids=" ".join,
+    ids=lambda changed: " ".join(key for key in changed if key not in [DIGITS, *LOG[1:]]),
 )
 def test_every_method_from_the_middle_of_an_epoch(changed: list[str], folder: Path):
-    overrides = [*SHORT, *changed, "callbacks.last.every_n_steps=5"]
+    overrides = [*changed, *THREE_EPOCHS, "callbacks.last.every_n_steps=5"]
     with snapshots(folder) as taken:
         start_again(overrides)
     whole = last(Path("run"))
     put_back(taken[0])
-    assert last(Path("run"))["global_step"] in (5, whole["global_step"])  # isolation_forest has one step
+    assert last(Path("run"))["global_step"] in (5, whole["global_step"])  # some have one step
     start_again(overrides)
     assert differences(whole, last(Path("run"))) == []
 
@@ -132,9 +135,14 @@ def test_every_method_from_the_middle_of_an_epoch(changed: list[str], folder: Pa
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The last checkpoint of LONG, never stopped."""
-    process = Process(tmp_path_factory.mktemp("uninterrupted"), *LONG)
+    return ended(tmp_path_factory.mktemp("uninterrupted"), LONG)
+
+
+def ended(folder: Path, overrides: list[str]) -> dict[str, Any]:
+    """The last checkpoint of a run that nobody stops."""
+    process = Process(folder, *overrides)
     assert process.wait() == 0, process.output()
-    return last(process.cwd / "run")
+    return last(folder / "run")
 
 
 def written_at(path: Path) -> int:
@@ -155,7 +163,8 @@ def kill_again_and_again(
         assert wait_for(lambda old=before: written_at(path) not in (0, old), process)
         time.sleep(rng.uniform(0, 0.1))
         kill(process)
-        found = checkpoint.newest_good(run_dir, "lit_unlearn.methods.anomaly.pu_svdd.PUSVDD")
+        target = yaml.safe_load((run_dir / "config.yaml").read_text())["method"]["_target_"]
+        found = checkpoint.newest_good(run_dir, target)
         assert found is not None and not found[1][checkpoint.ENTRY]["finished"]
     process = start()
     assert process.wait() == 0
@@ -173,6 +182,20 @@ def test_killed_at_random_moments(num_workers: int, uninterrupted: dict[str, Any
 
     kill_again_and_again(start, kill, tmp_path / "run", kills=7, rng=random.Random(num_workers))
     assert differences(uninterrupted, last(tmp_path / "run"), ignored=("fit_seconds", "num_workers")) == []
+
+
+@pytest.mark.slow
+def test_a_run_on_a_log_killed_at_random_moments(tmp_path: Path):
+    """The vocabulary is learned anew at each start, and must be the one of the checkpoint."""
+    whole = ended(tmp_path / "whole", LONG_LOG)
+    for num_workers in (0, 2):
+        folder = tmp_path / f"killed{num_workers}"
+
+        def start(folder: Path = folder, num_workers: int = num_workers) -> Process:
+            return Process(folder, *LONG_LOG, f"data.num_workers={num_workers}")
+
+        kill_again_and_again(start, Process.kill, folder / "run", kills=2, rng=random.Random(num_workers))
+        assert differences(whole, last(folder / "run"), ignored=("fit_seconds", "num_workers")) == []
 
 
 @pytest.mark.slow

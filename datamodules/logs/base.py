@@ -1,4 +1,4 @@
-"""The LightningDataModule all logs share: read as a stream, kept as distinct lines, split, tokenised, batched by length."""
+"""The LightningDataModule all logs share: read as a stream, kept as distinct lines, split, tokenised, in batches."""
 
 import hashlib
 import logging
@@ -80,8 +80,8 @@ class LogDataModule(LightningDataModule):
         validation: share of those held out to set thresholds with.
         contamination: share of alerts among the unlabeled training lines; None trains on normal lines only.
         num_labelled: alerts of the training part that are labelled, for the PU methods.
-        unlabeled: the log has no labels, or they are not to be looked at: all lines of the training part are trained on,
-            and nothing can be measured on the test part.
+        unlabeled: the log has no labels, or they are not to be looked at: all lines of the training part are trained
+            on, and nothing can be measured on the test part.
         lower, placeholders, stop_words: see `datamodules.logs.preprocessing.Preprocessor`.
         vocab_size: at most so many tokens.
         max_length: tokens of a line, [CLS] and [SEP] included; what is longer is cut.
@@ -149,7 +149,13 @@ class LogDataModule(LightningDataModule):
             return
         self._take(self.read())
         parts = split_lines(
-            self.tag, self.split, self.train_share, self.validation_share, self.contamination, self.num_labelled, self.seed
+            self.tag,
+            self.split,
+            self.train_share,
+            self.validation_share,
+            self.contamination,
+            self.num_labelled,
+            self.seed,
         )
         self.train, self.validation, self.labelled, self.test = parts
         distinct = np.unique(self.line[self.train])
@@ -179,8 +185,9 @@ class LogDataModule(LightningDataModule):
                 continue
             if record.tag is None and not self.unlabeled:
                 raise UserError(
-                    f"data: line {self.num_read} of the log has no label, and training is to be on normal lines; name the "
-                    "column or group of the label, or give data.unlabeled=true to train on all lines and measure nothing"
+                    f"data: line {self.num_read} of the log has no label, and training is to be on normal lines; name "
+                    "the column or group of the label, or give data.unlabeled=true to train on all lines and measure "
+                    "nothing"
                 )
             text = recent.get(record.message)
             if text is None:
@@ -226,8 +233,8 @@ class LogDataModule(LightningDataModule):
         """Takes a tokenizer, learned from the log or brought by a checkpoint; where there are both they must agree."""
         if self.tokenizer is not None and tokenizer.to_str() != self.tokenizer.to_str():
             raise UserError(
-                "the tokenizer of the checkpoint does not belong to this log: the log or its preprocessing has changed; "
-                "give the same log, or start anew with overwrite=true"
+                "the tokenizer of the checkpoint does not belong to this log: the log or its preprocessing has "
+                "changed; give the same log, or start anew with overwrite=true"
             )
         self.tokenizer = tokenizer
 

@@ -16,9 +16,10 @@ from datamodules.logs.reading import LogReader
 from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation import logs_figures as figures
 from lit_unlearn.evaluation.logs_export import export as export
+from lit_unlearn.evaluation.logs_judging import LineJudge
 from lit_unlearn.evaluation.logs_levels import ScoredLines, level_items, scored_lines
 from lit_unlearn.evaluation.logs_rows import CSVRows, JSONRows
-from lit_unlearn.evaluation.logs_scoring import LineJudge, Output, score_log
+from lit_unlearn.evaluation.logs_scoring import Output, score_log
 from lit_unlearn.evaluation.logs_views import Page, Terminal
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.metrics.counted_ranking import Counted, counted_ranking

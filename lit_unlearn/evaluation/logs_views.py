@@ -3,7 +3,8 @@
 import html
 from typing import TextIO
 
-from lit_unlearn.evaluation.logs_scoring import Judgement, Known, LineJudge
+from lit_unlearn.evaluation.logs_judging import Judgement, LineJudge
+from lit_unlearn.evaluation.logs_scoring import Known
 
 PAGE = """\
 <!DOCTYPE html>

@@ -43,7 +43,10 @@ def test_replaced_token_loss_by_hand():
 
 
 def test_replaced_token_loss_weighs_tokens_not_lines():
-    logits, replaced = double([logit(0.9), logit(0.9)], [logit(0.2), logit(0.7)]), torch.tensor([[True, True], [False] * 2])
+    logits, replaced = (
+        double([logit(0.9), logit(0.9)], [logit(0.2), logit(0.7)]),
+        torch.tensor([[True, True], [False] * 2]),
+    )
     counted = torch.tensor([[True, False], [True, True]])
     expected = -(math.log(0.9) + math.log(0.8) + math.log(0.3)) / 3
     assert replaced_token_loss(logits, replaced, counted).item() == pytest.approx(expected, rel=1e-14)

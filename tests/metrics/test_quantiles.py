@@ -20,7 +20,7 @@ def test_counts_are_repetitions():
     ones = torch.ones(len(repeated), dtype=torch.int64)
     assert torch.equal(weighted_quantiles(values, counts, 1001), weighted_quantiles(repeated, ones, 1001))
     reference = repeated.quantile(torch.linspace(0, 1, 1001, dtype=torch.float64), interpolation="lower")
-    # torch's quantile divides the way between the first and the last value, ours the number of values: one apart at most.
+    # torch's quantile divides the way between the first and the last value, ours the number of values.
     ranks = repeated.sort().values
     place = torch.searchsorted(ranks, weighted_quantiles(values, counts, 1001), right=True)
     assert (place >= torch.searchsorted(ranks, reference)).all()

@@ -1,4 +1,4 @@
-"""The two Transformers: the same as transformers' own heads, nothing computed that is not asked for, padding ignored."""
+"""The two Transformers: as transformers' own heads, nothing computed that is not asked for, padding ignored."""
 
 import pytest
 import torch
@@ -66,8 +66,12 @@ def test_padding_changes_nothing(extra: int):
         strict=True,
     ):
         same_tokens = other[:, :5] if other.shape[1] == 5 + extra else other
-        torch.testing.assert_close(same_tokens[ATTENDED] if one.shape == (2, 5) else same_tokens,
-                                   one[ATTENDED] if one.shape == (2, 5) else one, rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            same_tokens[ATTENDED] if one.shape == (2, 5) else same_tokens,
+            one[ATTENDED] if one.shape == (2, 5) else one,
+            rtol=0,
+            atol=1e-6,
+        )
 
 
 def test_they_share_no_weight():
@@ -79,7 +83,7 @@ def test_they_share_no_weight():
 def test_every_weight_takes_part():
     """DDP waits for the gradient of each."""
     generator, discriminator = TokenGenerator(config()), TokenDiscriminator(config(), 3)
-    logits, first = generator(TOKENS, ATTENDED, TOKENS == 8)
+    logits, _ = generator(TOKENS, ATTENDED, TOKENS == 8)
     doubts, patterns = discriminator(TOKENS, ATTENDED)
     (logits.square().sum() + doubts.square().sum() + patterns.square().sum()).backward()
     for network in (generator, discriminator):

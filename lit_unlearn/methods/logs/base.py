@@ -48,6 +48,18 @@ class LogDetector(LightningModule):
         self.unlabeled_quantiles.copy_(weighted_quantiles(scores.float(), counts, len(self.unlabeled_quantiles)))
 
 
+def num_steps(trainer: Any) -> int:
+    """Optimiser steps of the whole run, for a schedule.
+
+    `Trainer.estimated_stepping_batches` sets up the loader before the checkpoint says where in it a resumed run stands:
+    it would begin with the first batches of its epoch again.
+    """
+    batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches
+    batches = min(batches, limit) if isinstance(limit, int) else int(limit * batches)
+    epochs, most = (math.inf if value == -1 else value for value in (trainer.max_epochs, trainer.max_steps))
+    return int(min(math.ceil(batches / trainer.accumulate_grad_batches) * epochs, most))
+
+
 class NetworkLogDetector(LogDetector):
     """A `LogDetector` trained with AdamW, its learning rate rising over the first steps and falling to 0 at the end.
 
@@ -77,7 +89,7 @@ class NetworkLogDetector(LogDetector):
         optimiser = torch.optim.AdamW(
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        steps = int(self.trainer.estimated_stepping_batches)
+        steps = num_steps(self.trainer)
         rising = max(1, round(self.warm_up * steps))
 
         def share(step: int) -> float:
@@ -101,6 +113,7 @@ class FittedLogDetector(LogDetector):
     def __init__(self) -> None:
         super().__init__()
         self.automatic_optimization = False
+        self.step = torch.nn.Parameter(torch.zeros(1))  # an optimiser and DDP want one; it stays as it is
 
     def fit_lines(self, text: list[str], count: NDArray[np.int64]) -> None:
         """Fits the detector.
@@ -122,4 +135,4 @@ class FittedLogDetector(LogDetector):
         self.trainer.should_stop = True
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.0)
+        return torch.optim.SGD([self.step], lr=0.0)

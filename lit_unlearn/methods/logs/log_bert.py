@@ -57,4 +57,4 @@ class LogBERT(MaskedModel):
     def surprise(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """(M,) summands of equation (4)."""
         own = logits.gather(1, tokens[:, None])
-        return ((logits > own).sum(1) >= self.candidates).float()
+        return ((logits > own).sum(1) >= self.candidates).to(logits.dtype)

@@ -22,7 +22,6 @@ Command: python -m lit_unlearn.fit experiment=log_electra/generated
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 

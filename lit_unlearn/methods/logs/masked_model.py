@@ -66,9 +66,10 @@ class MaskedModel(NetworkLogDetector):
 
     def token_scores(self, tokens: Tensor) -> Tensor:
         """(B, T) scores of the tokens, 0 at what is not counted."""
-        scores = torch.zeros(tokens.shape, device=tokens.device)
+        wide = torch.promote_types(self.dtype, torch.float32)
+        scores = torch.zeros(tokens.shape, dtype=wide, device=tokens.device)
         for lines, places, logits in self.masked_one_by_one(tokens):
-            scores[lines, places] = self.surprise(logits, tokens[lines, places])
+            scores[lines, places] = self.surprise(logits.to(wide), tokens[lines, places])
         return scores
 
     def surprise(self, logits: Tensor, tokens: Tensor) -> Tensor:
@@ -84,4 +85,4 @@ class MaskedModel(NetworkLogDetector):
             asked[torch.arange(len(lines), device=tokens.device), places] = True
             own = tokens[lines]
             logits, _ = self.model(own.masked_fill(asked, MASK), own != PAD, asked)
-            yield lines, places, logits.float()
+            yield lines, places, logits

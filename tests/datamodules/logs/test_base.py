@@ -8,9 +8,9 @@ import torch
 
 from datamodules.logs.base import LogDataModule
 from datamodules.logs.batches import CLS, PAD, SEP, LineBatch, counted
+from datamodules.logs.formats import named
 from datamodules.logs.tokenizer import encode
 from lit_unlearn.errors import UserError
-from lit_unlearn.reproducibility import derived_seed
 from tests.logs_data import Given, small_log
 
 WORDS = ["alpha", "bravo", "charlie", "delta", "echo"]
@@ -75,7 +75,8 @@ def test_too_few_lines():
     with pytest.raises(UserError) as error:
         given([*LINES[:19], "nonsense"])
     assert error.value.lines == [
-        "data: 19 of 20 lines fit the format, at least 20 are needed; check data.format against the first lines of the log"
+        "data: 19 of 20 lines fit the format, at least 20 are needed; "
+        "check data.format against the first lines of the log"
     ]
     assert len(given([*LINES[:20], "nonsense"]).line) == 20
 
@@ -161,7 +162,11 @@ def test_prediction_meets_each_distinct_test_line_once(data: LogDataModule):
 
 
 def test_validation_counts_how_often_a_line_occurs(data: LogDataModule):
-    met = {text: count for batch in data.val_dataloader() for text, count in zip(batch.text, batch.counts.tolist(), strict=True)}
+    met = {
+        text: count
+        for batch in data.val_dataloader()
+        for text, count in zip(batch.text, batch.counts.tolist(), strict=True)
+    }
     texts, counts = np.unique([data.texts[i] for i in data.line[data.validation]], return_counts=True)
     assert met == dict(zip(texts.tolist(), counts.tolist(), strict=True))
 
@@ -218,13 +223,10 @@ def test_moved_to_a_device_a_batch_keeps_its_lines(data: LogDataModule):
     assert moved.text == batch.text and all(part.device.type == "meta" for part in moved[:-1])
 
 
-
 UNLABELED = [line.split(maxsplit=1)[1] for line in LINES]
 
 
 def without_label(**others) -> Given:
-    from datamodules.logs.formats import named
-
     data = Given(UNLABELED, **others)
     data.format = named("columns", time=0, message=1)
     data.setup()
@@ -249,8 +251,6 @@ def test_labels_that_are_not_to_be_looked_at():
 
 
 def test_lines_without_a_time_have_their_number():
-    from datamodules.logs.formats import named
-
     data = Given([f"- {word} {i}" for i, word in enumerate(WORDS * 10)])
     data.format = named("columns", label=0, message=1)
     data.setup()

@@ -50,7 +50,9 @@ def test_bgl(suffix: str, tmp_path: Path):
     assert data.time.tolist() == [1_100_000_000 + i for i in range(40)]
 
 
-@pytest.mark.parametrize(("cls", "folder", "file"), [(Thunderbird, "thunderbird", "Thunderbird.log"), (Spirit, "spirit", "spirit2")])
+@pytest.mark.parametrize(
+    ("cls", "folder", "file"), [(Thunderbird, "thunderbird", "Thunderbird.log"), (Spirit, "spirit", "spirit2")]
+)
 def test_clusters_of_sandia(cls: type[ClusterLog], folder: str, file: str, tmp_path: Path):
     stored(tmp_path / folder, text_of(SYSLOG_LINE), file=file)
     data = set_up(cls, tmp_path)
@@ -77,8 +79,8 @@ def test_an_absent_log(tmp_path: Path):
         set_up(BGL, tmp_path)
     assert error.value.lines == [
         f"data_root={tmp_path}: no folder {tmp_path}/bgl with BGL.log (or .gz, .xz); get them from "
-        "https://zenodo.org/records/8196385 (loghub, BGL.zip), or set data_root (or LIT_UNLEARN_DATA) to the folder that "
-        "holds bgl"
+        "https://zenodo.org/records/8196385 (loghub, BGL.zip), or set data_root (or LIT_UNLEARN_DATA) to the folder "
+        "that holds bgl"
     ]
 
 

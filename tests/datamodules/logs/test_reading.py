@@ -126,3 +126,30 @@ def test_zero_bytes_late_in_a_log_are_a_crash_not_a_binary_file(tmp_path: Path, 
     log = b"".join(b"line %d\n" % i for i in range(10_000)) + b"\0" * 100_000 + b"\nlast"
     reader = LogReader(written(tmp_path / f"a.{suffix}", pack(log)))
     assert list(reader)[-2:] == ["\0" * MAX_BYTES, "last"]
+
+
+@pytest.mark.parametrize("most", [1, 100_000, 10**9])
+def test_chunks_hold_the_same_lines(tmp_path: Path, most: int):
+    path = written(tmp_path / "a.log", ("\n".join([*LINES, "x" * 500_000, *LINES[:3]])).encode())
+    reader = LogReader(path)
+    chunks = list(reader.chunks(most))
+    lines = [line for chunk in chunks for line in chunk]
+    assert lines == list(LogReader(path)) and counts(reader) == (20_004, 0, 1)
+    assert all(chunks) and (len(chunks) == 1) == (most == 10**9)
+    longest = max(sum(map(len, chunk)) for chunk in chunks)
+    assert longest <= most + 3 * MAX_BYTES
+
+
+@pytest.mark.timeout(30)
+def test_a_chunk_of_a_pipe_is_what_is_ready(monkeypatch: pytest.MonkeyPatch):
+    out, into = os.pipe()
+    with os.fdopen(out, "rb") as end, open(into, "wb", buffering=0) as pipe:
+        monkeypatch.setattr(sys, "stdin", type("Stdin", (), {"buffer": end}))
+        chunks = LogReader("-").chunks(10**9)
+        pipe.write(b"one\ntwo\nthr")
+        assert next(chunks) == ["one", "two"]  # the pipe is still open
+        pipe.write(b"ee\n")
+        assert next(chunks) == ["three"]
+        pipe.write(b"four")
+        pipe.close()
+        assert list(chunks) == [["four"]]

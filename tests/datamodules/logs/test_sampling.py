@@ -32,7 +32,9 @@ def drawn(made: LineSampler, epoch: int = 0) -> list[int]:
 
 def equal(first: list[tuple[Tensor, Tensor]], second: list[tuple[Tensor, Tensor]]) -> bool:
     pairs = list(zip(first, second, strict=False))
-    return len(first) == len(second) and all(torch.equal(a, b) for one, two in pairs for a, b in zip(one, two, strict=True))
+    return len(first) == len(second) and all(
+        torch.equal(a, b) for one, two in pairs for a, b in zip(one, two, strict=True)
+    )
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 2])

@@ -40,7 +40,7 @@ def test_the_objective_is_equation_1(generator: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch, "randint", lambda *a, **k: drawn.append(randint(*a, **k)) or drawn[-1])
     torch.manual_seed(1)
     loss = method.objective(lines)
-    ((tokens, masked, attended, corrupted, generator_loss),) = seen
+    ((tokens, _, attended, corrupted, generator_loss),) = seen
     assert torch.equal(tokens, lines.tokens) and torch.equal(attended, tokens != PAD)
     doubts, guesses = method.discriminator(corrupted, attended)
     pattern_loss = F.cross_entropy(guesses, drawn[0])

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from datamodules.logs.batches import CLS, MASK, PAD, SEP, LineBatch, counted, padded
+from datamodules.logs.tokenizer import encode
 from lit_unlearn.methods.logs.log_electra import LogElectra
 from tests.anomaly_data import trainer
 from tests.logs_data import small_log
@@ -136,13 +137,13 @@ def test_the_scores_need_no_generator():
 def test_it_learns_to_doubt_what_does_not_belong():
     """Lines of one grammar, and the same with a word of another place in it."""
     data = small_log(num_lines=4000, lines_per_epoch=800, batch_size=32, num_labelled=0)
-    method = small(vocab_size=data.vocab_size, max_length=48, hidden=32, generator_hidden=32, learning_rate=5e-3).float()
+    method = small(
+        vocab_size=data.vocab_size, max_length=48, hidden=32, generator_hidden=32, learning_rate=5e-3
+    ).float()
     trainer(max_epochs=8).fit(method, datamodule=data)
     method.eval()
     with torch.no_grad():
         texts = sorted({data.texts[i] for i in data.line[data.test] if len(data.texts[i].split()) > 5})[:60]
-        from datamodules.logs.tokenizer import encode
-
         normal = encode(data.tokenizer, texts)
         odd = [[*line[:3], *line[-4:-1], *line[6:]] if len(line) > 9 else line for line in normal]
         pairs = [(a, b) for a, b in zip(normal, odd, strict=True) if a != b]

@@ -1,4 +1,4 @@
-"""The tables of docs/logs.md: every log detector on BGL, random and chronological, by line, distinct line and alert type.
+"""The tables of docs/logs.md: every log detector on BGL, by line, by distinct line and by alert type.
 
     python benchmarks/log_table.py bgl data_root=DIR            3 seeds x 2 splits x every method
     python benchmarks/log_table.py generated                    3 seeds x every method, the embedded log

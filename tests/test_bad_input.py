@@ -385,7 +385,10 @@ def test_so_do_the_command_lines(finished: Path, folder: Path, tmp_path_factory:
         (["fit", DIGITS, "--verbose"], r"--verbose: no such option; allowed: --help, --config-dir DIR, and key=value"),
         (["fit", DIGITS, "--config-dir", "nowhere"], r"--config-dir nowhere: no such folder"),
         (["evaluate", "checkpoint=no.ckpt"], r"checkpoint=no\.ckpt: no such file"),
-        (["evaluate", f"checkpoint={finished}/last.ckpt", "input=new.npz"], r"output: missing; give output=scores\.csv"),
+        (
+            ["evaluate", f"checkpoint={finished}/last.ckpt", "input=new.npz"],
+            r"output: missing; give output=scores\.csv",
+        ),
     ]
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     processes = []

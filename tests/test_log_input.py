@@ -87,6 +87,7 @@ def test_logs_that_cannot_be_scored(content: tuple[str, bytes], pattern: str, ou
         (["input=absent.log", "output=s.csv"], r"absent\.log: there is no such file; give a log file, or - for"),
         (["input=.", "output=s.csv"], r"\.: is a folder; give a log file"),
         (["input=a.log", "output=s.txt"], r"output=s\.txt: must end in \.csv, \.jsonl or \.html, or be -"),
+        (["input=old.csv", "output=./old.csv"], r"output=\./old\.csv: is the log itself; give another name"),
         (["input=a.log", "output=no/s.csv"], r"output=no/s\.csv: no folder no; make it first"),
         (["input=a.log", "layout=colums"], r"layout='colums': should be 'plain'"),
         (["export=a.bin"], r"export=a\.bin: must end in \.onnx"),
@@ -95,7 +96,8 @@ def test_logs_that_cannot_be_scored(content: tuple[str, bytes], pattern: str, ou
     ],
 )
 def test_commands_that_cannot_be_followed(overrides: list[str], pattern: str, trained: Path):
-    written("a.log", LINES[0].encode())
+    for name in ("a.log", "old.csv"):
+        written(name, LINES[0].encode())
     assert_lines(refused(f"checkpoint={trained}", *overrides, program=evaluate), [pattern])
 
 

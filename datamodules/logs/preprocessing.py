@@ -8,10 +8,14 @@ of them, lines that differ in digits only are one; with `["DATE", "IP", "PATH"]`
 import re
 from collections.abc import Sequence
 
+from datamodules.logs.batches import SPECIAL
 from lit_unlearn.errors import UserError
 
 PLACEHOLDERS = ["[DATE]", "[IP]", "[PATH]", "[HEX]", "[NUM]"]
 """What stands for a replaced field, one token each."""
+
+_RESERVED = re.compile("|".join(map(re.escape, SPECIAL + PLACEHOLDERS)))
+"""What a log must not be able to say: a line that reads [PAD] would hide that part of itself."""
 
 _NAMES = [placeholder.strip("[]") for placeholder in PLACEHOLDERS]
 
@@ -116,8 +120,7 @@ class Preprocessor:
         self.pattern = _compiled(placeholders) if placeholders else None
 
     def __call__(self, message: str) -> str:
-        if self.lower:
-            message = message.lower()
+        message = message.lower() if self.lower else _RESERVED.sub(lambda name: name[0].lower(), message)
         if self.pattern is not None:
             message = self.pattern.sub(_placeholder, message)
         words = message.split()

@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 import numpy as np
 from lightning import LightningModule, Trainer
@@ -142,10 +143,13 @@ def _opened(output: str | None, source: str) -> Iterator[Output]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0) from None
     else:
-        kinds = {".csv": CSVRows, ".jsonl": JSONRows, ".html": lambda file: Page(file, f"Anomalies in {source}")}
+        page = partial(Page, title=f"Anomalies in {source}")
+        kinds: dict[str, Callable[[TextIO], Output]] = {".csv": CSVRows, ".jsonl": JSONRows, ".html": page}
         kind = kinds.get(Path(output).suffix)
         if kind is None:
             raise UserError(f"output={output}: must end in .csv, .jsonl or .html, or be - for standard output")
+        if Path(output).resolve() == Path(source).resolve():
+            raise UserError(f"output={output}: is the log itself; give another name")
         with atomic_file(Path(output)) as file:
             yield kind(file)
 

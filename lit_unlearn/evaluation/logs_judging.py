@@ -151,7 +151,7 @@ def batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 def words_of(encoding: Encoding, scores: list[float]) -> list[Word]:
     """The words of an encoded text whose tokens' highest score is positive; `scores` may go on after the last token."""
-    words: dict[int, Word] = {}
+    words: dict[int | None, Word] = {}
     for number, (start, end), score in zip(encoding.word_ids, encoding.offsets, scores, strict=False):
         if score > 0:
             word = words.get(number)

@@ -76,11 +76,13 @@ class TokenDiscriminator(nn.Module):
         self.model = ElectraForPreTraining(config)
         hidden = config.hidden_size
         self.patterns = (
-            nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, num_patterns)) if num_patterns else None
+            nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, num_patterns))
+            if num_patterns
+            else None
         )
 
     def forward(self, tokens: Tensor, attended: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(B, T) tokens and which are attended to; gives (B, T) logits of "replaced" and (B, K) of the pattern or None."""
+        """(B, T) tokens and which are attended to: (B, T) logits of "replaced", and (B, K) of the pattern or None."""
         hidden = self.model.electra(tokens, attention_mask=attended)[0]
         logits = self.model.discriminator_predictions(hidden)
         return logits, None if self.patterns is None else self.patterns(hidden[:, 0])

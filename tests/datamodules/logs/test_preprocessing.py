@@ -21,7 +21,8 @@ FIELDS = {
         2001:0db8:85a3:0000:0000:8a2e:0370:7334 | 00:1a:2b:3c:4d:5e | ff:f2:9f:16:ee:6c:00:0d:60:e9:23:6a""",
     "PATH": r"""/var/log/messages | /p/gb1/x-2x3.map | ~/a/b | ~root/.ssh | ./run.sh | ../a | C:\Windows\x.dll | \\srv\x
         https://example.org/a?b=c#d | hdfs://master:9000/x | file:///etc/passwd""",
-    "HEX": """0x1f | 00106570 | 0X00FF | 3f | 7e002a | 0b85eee0 | be7fac00 | ffffffff | 550e8400-e29b-41d4-a716-446655440000
+    "HEX": """0x1f | 00106570 | 0X00FF | 3f | 7e002a | 0b85eee0 | be7fac00 | ffffffff
+        550e8400-e29b-41d4-a716-446655440000
         fd0e8400-e29b-41d4-a716-446655440000""",
     "NUM": "0 | 42 | -1 | +3 | 3.14 | 1,234,567 | 1e-05 | 2.5e+3",
 }
@@ -109,3 +110,9 @@ def test_bgl_has_few_distinct_lines_and_no_text_of_both_kinds():
     assert number == {True: 98_932, False: 7_976}
     assert len(kinds) < 1000
     assert all(len(kind) == 1 for kind in kinds.values())
+
+
+def test_a_log_cannot_name_the_tokens_of_the_vocabulary():
+    kept = Preprocessor(lower=False, placeholders=["NUM"])
+    assert kept("[PAD] [CLS]Login [NUM] 7") == "[pad] [cls]Login [num] [NUM]"
+    assert Preprocessor()("[PAD] Login") == "[pad] login"

@@ -66,7 +66,7 @@ class MaskedModel(NetworkLogDetector):
 
     def token_scores(self, tokens: Tensor) -> Tensor:
         """(B, T) scores of the tokens, 0 at what is not counted."""
-        wide = torch.promote_types(self.dtype, torch.float32)
+        wide = torch.promote_types(next(self.model.parameters()).dtype, torch.float32)
         scores = torch.zeros(tokens.shape, dtype=wide, device=tokens.device)
         for lines, places, logits in self.masked_one_by_one(tokens):
             scores[lines, places] = self.surprise(logits.to(wide), tokens[lines, places])

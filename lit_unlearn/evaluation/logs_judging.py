@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,7 +114,7 @@ class LineJudge:
     def score(self, tokens: Tensor, texts: list[str]) -> tuple[NDArray, list[list[float]]]:
         """(B,) scores of a batch of (B, T) tokens, and the scores of each line's tokens, none where there are none."""
         tokens = tokens.to(self.device)
-        with self.precision.forward_context():
+        with without_onednn(), self.precision.forward_context():
             if not hasattr(self.method, "token_scores"):
                 known = torch.zeros(len(texts), dtype=torch.bool, device=self.device)
                 count = torch.ones(len(texts), dtype=torch.int64, device=self.device)
@@ -128,6 +129,18 @@ class LineJudge:
             return [None] * len(scores)
         below = np.searchsorted(quantile_threshold(self.quantiles), scores)
         return (np.maximum(below - 1, 0) / 10).tolist()
+
+
+@contextmanager
+def without_onednn() -> Iterator[None]:
+    """CPU arithmetic without oneDNN, which keeps something for each new shape of a batch (150 MB after a few hundred)
+    and is no faster here. torch's own context manager for it warns on machines without an Intel GPU."""
+    before = torch.backends.mkldnn.enabled
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
 
 
 def batches(lengths: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:

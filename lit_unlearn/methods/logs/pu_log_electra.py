@@ -13,8 +13,7 @@ Equations implemented, with s(x) the line score, (5) of `lit_unlearn.losses.repl
 
 L_G and L_D as in LogELECTRA on the unlabeled lines, the bracket (4) of `lit_unlearn.losses.pu`.
 
-Command: python -m lit_unlearn.fit experiment=log_electra/generated method=pu_log_electra \
-    data.contamination=0.01 data.num_labelled=50
+Command: python -m lit_unlearn.fit experiment=log_electra/generated method=pu_log_electra data.num_labelled=50
 """
 
 from typing import Annotated

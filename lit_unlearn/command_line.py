@@ -43,7 +43,7 @@ def run(program: Callable[[list[str]], object]) -> int:
     """Runs a program on the command line's arguments and returns its exit status.
 
     0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130, 143: ended by
-    SIGINT or SIGTERM. A bug keeps its traceback. Only the first process of a distributed run speaks.
+    SIGINT or SIGTERM. 141: the reader of the output went away. A bug keeps its traceback. Only the first process of a distributed run speaks.
     """
     asked: list[int] = []
 
@@ -64,6 +64,9 @@ def run(program: Callable[[list[str]], object]) -> int:
         if first_process():
             print(f"error: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it closes it
+        return 128 + signal.SIGPIPE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -3,6 +3,8 @@
 import csv
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from datamodules.logs.tokenizer import train_wordpiece
 from lit_unlearn.evaluate import evaluate
 from lit_unlearn.fit import fit
 from tests.logs_data import MODEL
-from tests.program import DIGITS, Process
+from tests.program import DIGITS, Process, environment
 from tests.test_bad_input import assert_lines, folder, refused  # noqa: F401  (folder: each test has its own)
 
 LINES = list(generate(300, seed=3))
@@ -172,3 +174,11 @@ def test_standard_input_and_output(trained: Path, tmp_path: Path):
     assert process.wait() == 2
     assert_lines((cut / "stderr").read_text().splitlines(), [r"error: standard input: is empty; give a log"])
     assert not (cut / "s.csv").exists()
+
+
+def test_a_reader_that_has_seen_enough_ends_the_program_quietly(tmp_path: Path):
+    endless = "[print('x' * 99) for _ in range(9999)]"
+    program = f"import sys; from lit_unlearn import command_line; sys.exit(command_line.run(lambda _: {endless}))"
+    script = f'{sys.executable} -c "{program}" | head -n 1 > /dev/null; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment(), capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("141\n", "")

@@ -43,7 +43,8 @@ def run(program: Callable[[list[str]], object]) -> int:
     """Runs a program on the command line's arguments and returns its exit status.
 
     0: done. 1: a run failed on its way, one line. 2: the user can put it right, one line an error. 130, 143: ended by
-    SIGINT or SIGTERM. 141: the reader of the output went away. A bug keeps its traceback. Only the first process of a distributed run speaks.
+    SIGINT or SIGTERM. 141: the reader of the output went away. A bug keeps its traceback. Only the first process of a
+    distributed run speaks.
     """
     asked: list[int] = []
 

@@ -18,6 +18,8 @@ of feed-forward and heads are ours (not given); lines are drawn by a power of th
 paper's). Vocabulary, stop words and patterns of the preprocessing are ours (not given).
 
 Command: python -m lit_unlearn.fit experiment=log_electra/generated
+Expect: AUROC .9995 to .9997 by line and .997 to .998 by distinct line (seeds 0 to 2), 36 s on two x86-64 cores; BGL in
+docs/logs.md.
 """
 
 from typing import Annotated

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from datamodules.logs.batches import LineBatch
 from datamodules.logs.formats import NORMAL, LogFormat
 from datamodules.logs.preprocessing import PLACEHOLDERS, Preprocessor
+from datamodules.logs.reading import LogReader
 from datamodules.logs.sampling import LineSampler, cut_by_length
 from datamodules.logs.splits import Split, split_lines
 from datamodules.logs.tokenizer import EncodedLines, encode, train_wordpiece
@@ -102,8 +103,9 @@ class LogDataModule(LightningDataModule):
         tokenizer: `tokenizers.Tokenizer`, learned from the lines of `train`.
     """
 
-    offers: ClassVar[tuple[str, ...]] = ("vocab_size", "max_length")
+    offers: ClassVar[tuple[str, ...]] = ("vocab_size", "max_length", "num_labelled")
     format: LogFormat
+    reader: LogReader | None = None  # of the file, where there is one
 
     def __init__(
         self,
@@ -201,7 +203,7 @@ class LogDataModule(LightningDataModule):
         if len(line) < 20:
             raise UserError(
                 f"data: {len(line)} of {self.num_read} lines fit the format, at least 20 are needed; "
-                "check data.format against the first lines of the log"
+                "check data.layout against the first lines of the log"
             )
         self.texts, self.tags = list(index), list(tags)
         self.line, self.tag, self.time = (np.frombuffer(part, np.int64) for part in (line, tag, time))

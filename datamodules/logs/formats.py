@@ -68,10 +68,10 @@ class Columns(LogFormat):
     ):
         for name, column in (("label", label), ("time", time), ("message", message)):
             if column is not None and not 0 <= column <= message:
-                raise UserError(f"data.format: {name}={column} must be a column from 0 to message={message}")
+                raise UserError(f"data.layout: {name}={column} must be a column from 0 to message={message}")
         if message in (label, time):
             raise UserError(
-                f"data.format: the message begins at column {message}, which is the column of the label or the time; "
+                f"data.layout: the message begins at column {message}, which is the column of the label or the time; "
                 "label and time must lie before it"
             )
         self.message, self.label, self.time, self.normal, self.empty = message, label, time, normal, empty
@@ -111,10 +111,10 @@ class Regex(LogFormat):
         try:
             self.pattern = re.compile(pattern)
         except re.error as error:
-            raise UserError(f"data.format: {pattern!r} is no regular expression: {error}") from error
+            raise UserError(f"data.layout: {pattern!r} is no regular expression: {error}") from error
         groups = self.pattern.groupindex
         if "message" not in groups:
-            raise UserError(f"data.format: {pattern!r} lacks the group (?P<message>...), which says what is scored")
+            raise UserError(f"data.layout: {pattern!r} lacks the group (?P<message>...), which says what is scored")
         self.normal, self.has_label, self.has_time = normal, "label" in groups, "time" in groups
 
     def parse(self, line: str) -> Record | None:
@@ -241,8 +241,8 @@ def named(name: str, **config: Any) -> LogFormat:
         UserError: there is no such format, or it does not take such an argument.
     """
     if name not in FORMATS:
-        raise UserError(f"data.format: no format is named {name!r}; allowed: {', '.join(FORMATS)}")
+        raise UserError(f"data.layout: no format is named {name!r}; allowed: {', '.join(FORMATS)}")
     try:
         return FORMATS[name](**config)
     except TypeError as error:
-        raise UserError(f"data.format: {name} does not take these arguments: {error}") from error
+        raise UserError(f"data.layout: {name} does not take these arguments: {error}") from error

@@ -1,6 +1,5 @@
 """Suite of the logs domain: how well a detector's scores tell alerts, by line, by distinct line and by window."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,11 +136,7 @@ def _opened(output: str | None, source: str) -> Iterator[Output]:
     if output is None:
         yield Terminal(sys.stdout)
     elif output == "-":
-        try:
-            yield CSVRows(sys.stdout)
-        except BrokenPipeError:  # nobody reads on, as in `| head`
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(0) from None
+        yield CSVRows(sys.stdout)
     else:
         page = partial(Page, title=f"Anomalies in {source}")
         kinds: dict[str, Callable[[TextIO], Output]] = {".csv": CSVRows, ".jsonl": JSONRows, ".html": page}
@@ -248,6 +243,9 @@ def data_notes(data: "LogDataModule") -> list[str]:
     notes = [f"split {data.split}: {hashes} (SHA-256 of the line numbers)"]
     if data.num_dropped:
         notes.append(f"{data.num_dropped} of {data.num_read} lines left out: they do not fit the format")
+    if data.reader is not None:
+        found = {"had invalid UTF-8, replaced": data.reader.num_replaced, "were cut": data.reader.num_cut}
+        notes += [f"{number} of {data.num_read} lines {what}" for what, number in found.items() if number]
     if data.unlabeled:
         notes.append("the log was read without labels: what is normal and what an alert is not known")
     return notes

@@ -46,7 +46,7 @@ class Lines:
         self.time = np.array([-1000] * len(train) + [time for _, _, time in test])
         self.train, self.test = np.arange(len(train)), np.arange(len(train), len(texts))
         self.split, self.unlabeled, self.num_dropped, self.num_read = "chronological", False, 0, len(texts)
-        self.num_scored = 0
+        self.num_scored, self.reader = 0, None
         vars(self).update(others)
 
     def hashes(self) -> dict[str, str]:

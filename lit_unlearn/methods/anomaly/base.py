@@ -11,6 +11,7 @@ from torchmetrics.functional.classification import binary_auroc
 
 from datamodules.anomaly.batches import EvaluationBatch, PUBatch
 from lit_unlearn.errors import UserError
+from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.anomaly_losses import CentreDistance, ReconstructionError, Reduction
 from lit_unlearn.networks.encoders import NetworkName
 
@@ -62,7 +63,7 @@ class AnomalyDetector(LightningModule):
                 torch.distributed.fsdp.fully_shard(network, mesh=self.device_mesh["data_parallel"])
 
 
-class NetworkDetector(AnomalyDetector):
+class NetworkDetector(SparseLogging, AnomalyDetector):
     """An `AnomalyDetector` whose `loss` holds networks, trained with Adam by an objective of the subclass.
 
     Args:
@@ -95,13 +96,6 @@ class NetworkDetector(AnomalyDetector):
         loss = self.objective(batch)
         self.log_sometimes({"train/loss": loss}, prog_bar=True)
         return loss
-
-    def log_sometimes(self, values: dict[str, Tensor], prog_bar: bool = False) -> None:
-        """Logs at the steps that the logger writes; Lightning's bookkeeping of the others costs a tenth of a step."""
-        if self._trainer is None:  # an objective called on its own
-            return
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_dict(values, prog_bar=prog_bar)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)

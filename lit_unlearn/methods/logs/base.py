@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from datamodules.logs.batches import LineBatch
+from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.metrics.quantiles import weighted_quantiles
 
 
@@ -60,7 +61,7 @@ def num_steps(trainer: Any) -> int:
     return int(min(math.ceil(batches / trainer.accumulate_grad_batches) * epochs, most))
 
 
-class NetworkLogDetector(LogDetector):
+class NetworkLogDetector(SparseLogging, LogDetector):
     """A `LogDetector` trained with AdamW, its learning rate rising over the first steps and falling to 0 at the end.
 
     Args:
@@ -78,12 +79,14 @@ class NetworkLogDetector(LogDetector):
         super().__init__()
         self.learning_rate, self.weight_decay, self.warm_up = learning_rate, weight_decay, warm_up
 
-    def log_sometimes(self, values: dict[str, Tensor], prog_bar: bool = False) -> None:
-        """Logs at the steps that the logger writes; Lightning's bookkeeping of the others costs time."""
-        if self._trainer is None:  # an objective called on its own
-            return
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # type: ignore[attr-defined]
-            self.log_dict(values, prog_bar=prog_bar)
+    def objective(self, batch: LineBatch) -> Tensor:
+        """The () training objective of a batch; means are taken over all processes."""
+        raise NotImplementedError
+
+    def training_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
+        loss = self.objective(batch)
+        self.log_sometimes({"train/loss": loss}, prog_bar=True)
+        return loss
 
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(

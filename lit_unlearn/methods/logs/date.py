@@ -81,11 +81,6 @@ class DATE(NetworkLogDetector):
         self.pattern_weight, self.discriminator_weight = pattern_weight, discriminator_weight
         self.register_buffer("patterns", torch.rand(num_patterns, max_length) < mask_share)
 
-    def training_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
-        loss = self.objective(batch)
-        self.log_sometimes({"train/loss": loss}, prog_bar=True)
-        return loss
-
     def objective(self, batch: LineBatch) -> Tensor:
         """Equation (1) of the unlabeled lines."""
         tokens = batch.tokens[~batch.labelled]

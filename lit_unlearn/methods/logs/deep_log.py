@@ -123,12 +123,11 @@ class DeepLog(NetworkLogDetector):
         states, _ = self.lstm(self.embedding(known.to(self.device)))
         return self.output(states[:, -1]).masked_fill(self.occurrences == 0, -torch.inf)
 
-    def training_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
+    def objective(self, batch: LineBatch) -> Tensor:
+        """Equation (1) at as many places of the training sequence as the batch has lines."""
         places = self.places[torch.randint(len(self.places), (len(batch.text),))]
         target = self.training_sequence[places].to(self.device)
-        loss = batch_mean(F.cross_entropy(self.logits(self.training_sequence, places), target, reduction="none"))
-        self.log_sometimes({"train/loss": loss}, prog_bar=True)
-        return loss
+        return batch_mean(F.cross_entropy(self.logits(self.training_sequence, places), target, reduction="none"))
 
     @torch.no_grad()
     def scores_at(self, sequence: Tensor, lines: NDArray[np.int64]) -> Tensor:

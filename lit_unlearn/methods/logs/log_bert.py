@@ -21,11 +21,12 @@ Command: python -m lit_unlearn.fit experiment=log_electra/generated method=log_b
 
 from typing import Annotated
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
 from datamodules.logs.batches import LineBatch
-from lit_unlearn.losses.reduction import batch_mean
+from lit_unlearn.losses.reduction import all_reduce_sum, batch_mean
 from lit_unlearn.methods.logs.masked_model import MaskedModel
 
 
@@ -50,7 +51,8 @@ class LogBERT(MaskedModel):
     def objective(self, batch: LineBatch) -> Tensor:
         """Equation (1) of the unlabeled lines."""
         prediction_loss, first = self.predict_masked(batch)
-        sphere_loss = batch_mean((first - first.mean(0)).square().sum(1))
+        total = all_reduce_sum(torch.cat([first.sum(0), first.new_tensor([float(len(first))])]))  # of all processes
+        sphere_loss = batch_mean((first - total[:-1] / total[-1]).square().sum(1))
         self.log_sometimes({"train/loss_prediction": prediction_loss, "train/loss_sphere": sphere_loss})
         return prediction_loss + self.sphere_weight * sphere_loss
 

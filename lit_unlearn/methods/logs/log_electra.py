@@ -75,11 +75,6 @@ class LogElectra(NetworkLogDetector):
         self.discriminator = TokenDiscriminator(electra_config(vocab_size, max_length, hidden, layers, dropout=dropout))
         self.mask_share, self.discriminator_weight, self.greedy = mask_share, discriminator_weight, greedy
 
-    def training_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
-        loss = self.objective(batch)
-        self.log_sometimes({"train/loss": loss}, prog_bar=True)
-        return loss
-
     def objective(self, batch: LineBatch) -> Tensor:
         """Equation (4) of the unlabeled lines."""
         tokens = batch.tokens[~batch.labelled]

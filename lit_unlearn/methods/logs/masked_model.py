@@ -44,11 +44,6 @@ class MaskedModel(NetworkLogDetector):
         self.model = TokenGenerator(electra_config(vocab_size, max_length, hidden, layers, dropout=dropout))
         self.mask_share = mask_share
 
-    def training_step(self, batch: LineBatch, batch_idx: int) -> Tensor:
-        loss = self.objective(batch)
-        self.log_sometimes({"train/loss": loss}, prog_bar=True)
-        return loss
-
     def objective(self, batch: LineBatch) -> Tensor:
         """The loss of the unlabeled lines at their masked tokens."""
         return self.predict_masked(batch)[0]

@@ -32,15 +32,20 @@ class PULogElectra(LogElectra):
     """LogELECTRA under the positive-unlabeled risk.
 
     Args:
+        num_labelled: labelled alerts there are; comes from the data.
         alpha: share of alerts among the unlabeled lines, in [0, 1).
         risk_weight: w.
         correction: of the bracket: `abs`, `clamp`, `nnpu` or `none`.
         eps: added to the score of a labelled alert before it is inverted; it bounds the push.
         others: see `LogElectra`.
+
+    Raises:
+        UserError: there are no labelled alerts.
     """
 
     def __init__(
         self,
+        num_labelled: int,
         alpha: Annotated[float, Field(ge=0, lt=1)] = 0.01,
         risk_weight: Annotated[float, Field(ge=0)] = 10,
         correction: Correction = "abs",
@@ -48,12 +53,10 @@ class PULogElectra(LogElectra):
         **others,
     ):
         super().__init__(**others)
+        if num_labelled == 0:
+            raise UserError("data.num_labelled=0: pu_log_electra learns from labelled alerts; give at least 1")
         self.alpha, self.risk_weight, self.eps = alpha, risk_weight, eps
         self.correction: Correction = correction
-
-    def on_train_start(self) -> None:
-        if len(self.trainer.datamodule.labelled) == 0:  # type: ignore[attr-defined]
-            raise UserError("data.num_labelled=0: pu_log_electra learns from labelled alerts; give at least 1")
 
     def objective(self, batch: LineBatch) -> Tensor:
         scores = self.line_scores(batch)

@@ -76,7 +76,7 @@ def test_too_few_lines():
         given([*LINES[:19], "nonsense"])
     assert error.value.lines == [
         "data: 19 of 20 lines fit the format, at least 20 are needed; "
-        "check data.format against the first lines of the log"
+        "check data.layout against the first lines of the log"
     ]
     assert len(given([*LINES[:20], "nonsense"]).line) == 20
 
@@ -102,7 +102,7 @@ def test_every_text_is_encoded_as_the_tokenizer_has_it(data: LogDataModule):
     assert data.encoded.lengths.tolist() == list(map(len, encoded)) and max(map(len, encoded)) <= 48
     assert data.encoded.batch(np.array([7])).tolist() == [encoded[7]]
     assert data.vocab_size == data.tokenizer.get_vocab_size() == 300
-    assert set(data.offers) == {"vocab_size", "max_length"}
+    assert set(data.offers) == {"vocab_size", "max_length", "num_labelled"}
 
 
 def test_training_batches_hold_unlabeled_and_labelled_lines(data: LogDataModule):

@@ -73,7 +73,7 @@ def test_columns():
 
 @pytest.mark.parametrize("wrong", [{"label": -1}, {"label": 2, "message": 1}, {"time": 0}, {"message": -1}])
 def test_columns_out_of_place(wrong: dict[str, int]):
-    with pytest.raises(UserError, match=r"data\.format: "):
+    with pytest.raises(UserError, match=r"data\.layout: "):
         named("columns", **wrong)
 
 

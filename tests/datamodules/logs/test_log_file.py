@@ -8,6 +8,7 @@ import pytest
 
 from datamodules.logs.log_file import LogFile
 from lit_unlearn.errors import UserError
+from lit_unlearn.evaluation.logs import data_notes
 
 NUMBER = 60
 
@@ -72,3 +73,12 @@ def test_errors(tmp_path: Path):
         LogFile("a.log", layout="regex")
     with pytest.raises(UserError, match="0 of 60 lines fit the format"):
         log_file(written(tmp_path / "a.log", "job"), layout="columns", message_column=2, label_column=0, normal="ok")
+
+
+def test_what_was_wrong_with_the_bytes_is_in_the_notes(tmp_path: Path):
+    path = tmp_path / "app.log"
+    path.write_bytes(b"session opened\n" * 40 + b"caf\xe9 closed\n" + b"x" * 70_000 + b"\n")
+    data = LogFile(path=str(path), unlabeled=True)
+    data.setup()
+    notes = data_notes(data)
+    assert "1 of 42 lines had invalid UTF-8, replaced" in notes and "1 of 42 lines were cut" in notes

@@ -33,3 +33,13 @@ def test_the_objective_by_hand(monkeypatch: pytest.MonkeyPatch):
     first = torch.tensor([[0.0, 2], [2, 2], [1, 2], [1, 2]], dtype=torch.float64)
     monkeypatch.setattr(method, "predict_masked", lambda lines: (torch.tensor(3.0), first))
     assert method.objective(batch()).item() == pytest.approx(3 + 0.25 * (1 + 1 + 0 + 0) / 4)
+
+
+def test_the_centre_is_that_of_the_batch_of_all_processes(monkeypatch: pytest.MonkeyPatch):
+    method = log_bert(sphere_weight=1.0)
+    first = torch.tensor([[0.0, 0], [2, 0]], dtype=torch.float64)
+    others = torch.tensor([4.0, 6, 2], dtype=torch.float64)  # sums and number of two lines of another process
+    monkeypatch.setattr(method, "predict_masked", lambda lines: (torch.tensor(0.0), first))
+    monkeypatch.setattr("lit_unlearn.methods.logs.log_bert.all_reduce_sum", lambda sums: sums + others)
+    # The centre is (6, 6) / 4 = (1.5, 1.5): squared distances 4.5 and 2.5.
+    assert method.objective(batch()).item() == pytest.approx((4.5 + 2.5) / 2)

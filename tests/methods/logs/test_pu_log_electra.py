@@ -1,17 +1,26 @@
 """PU LogELECTRA: its objective by hand, and what the labelled alerts do."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from lit_unlearn.errors import UserError
+from lit_unlearn.fit import fit
 from lit_unlearn.losses.pu import Correction
 from lit_unlearn.methods.logs.log_electra import LogElectra
 from lit_unlearn.methods.logs.pu_log_electra import PULogElectra
-from tests.anomaly_data import trainer
-from tests.logs_data import build_method, small_log
 from tests.methods.logs.test_log_electra import batch
 
-SMALL = {"vocab_size": 30, "max_length": 16, "hidden": 16, "layers": 1, "generator_hidden": 8, "generator_layers": 1}
+SMALL = {
+    "num_labelled": 12,
+    "vocab_size": 30,
+    "max_length": 16,
+    "hidden": 16,
+    "layers": 1,
+    "generator_hidden": 8,
+    "generator_layers": 1,
+}
 
 
 def method(**changed) -> PULogElectra:
@@ -74,8 +83,10 @@ def test_a_step_against_the_gradient_raises_alerts_and_lowers_unlabeled_lines():
     assert after[3] - before[3] > (after[:3] - before[:3]).mean() and after[:3].mean() < before[:3].mean()
 
 
-def test_it_asks_for_labelled_alerts():
-    data = small_log(num_labelled=0)
+def test_it_asks_for_labelled_alerts_before_anything_is_written(tmp_path: Path):
+    run_dir = tmp_path / "run"
+    small = ["data.num_lines=600", f"run_dir={run_dir}"]
     with pytest.raises(UserError) as error:
-        trainer(max_epochs=1).fit(build_method("pu_log_electra", data), datamodule=data)
+        fit(["experiment=log_electra/generated", "method=pu_log_electra", *small])
     assert error.value.lines == ["data.num_labelled=0: pu_log_electra learns from labelled alerts; give at least 1"]
+    assert not run_dir.exists()

@@ -254,7 +254,19 @@ def _check_trainer(trainer: dict[str, Any]) -> list[str]:
 def _check_domains(config: dict[str, Any]) -> list[str]:
     method, data = domain(config["method"]), domain(config["data"])
     if method == data:
-        return []
+        return _check_batches(config)
     return [
         f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"
+    ]
+
+
+def _check_batches(config: dict[str, Any]) -> list[str]:
+    """Within a domain some methods train on other batches than others, such as texts and items to forget."""
+    method, data = (imported(config[key]["_target_"]) for key in ("method", "data"))
+    wanted, given = (getattr(cls, "batch_type", None) for cls in (method, data))
+    if wanted is given or wanted is None or given is None:
+        return []
+    return [
+        f"method={method.__name__} trains on {wanted.__name__} and data={data.__name__} gives {given.__name__}; "
+        "choose an experiment of this method, and data that its other experiments have"
     ]

@@ -55,7 +55,7 @@ def _measure(config: dict[str, Any]) -> "Evaluation":
     data = checkpoint.load_data(weights, **moved)
     data.prepare_data()
     data.setup("test")
-    result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
+    _, result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
     folder = Path(config["output"] or weights.parent / f"evaluation-{weights.stem}")
     result.write_figures(folder / "figures")
     print(report.plain_table(result.rows) + f"\n\n{folder}/figures")

@@ -104,7 +104,7 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
 
     run_dir = Path(config["run_dir"])
     weights = run_dir / (checkpoint.BEST if config["callbacks"].get("best") else checkpoint.LAST)
-    result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
+    method, result = evaluation.of(weights, data, evaluation.trainer(config["trainer"]))
     last = checkpoint.read(run_dir / checkpoint.LAST)
     made = report.Report(
         experiment=config["experiment"],
@@ -123,6 +123,8 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
     result.log(logger.experiment, made.cost.steps)
     report.log_to_tensorboard(logger, made, config)
     logger.finalize("success")
+    if hasattr(method, "export"):  # the result is a model that other libraries read
+        method.export(run_dir / "export", data)
     made.write(run_dir)
     print(report.summary(made) + f"\n\n{run_dir}/report.md  tensorboard --logdir {run_dir}")
     return made

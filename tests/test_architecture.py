@@ -34,6 +34,7 @@ def test_a_method_imports_what_methods_share_and_its_domain_only(path: Path):
     allowed = (
         *(f"lit_unlearn.{package}." for package in SHARED),
         f"lit_unlearn.methods.{domain}.",
+        "lit_unlearn.methods.schedule.",
         "lit_unlearn.methods.sparse_logging.",
         f"datamodules.{domain}.batches.",
         "lit_unlearn.errors.",

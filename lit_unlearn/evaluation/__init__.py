@@ -5,14 +5,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lightning import LightningDataModule, Trainer
+from lightning import LightningDataModule, LightningModule, Trainer
 
 from lit_unlearn import checkpoint, nodes
 from lit_unlearn.evaluation.result import Evaluation
 
 
-def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> Evaluation:
-    """What the suite of the method's domain measures of the method in a checkpoint.
+def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> tuple[LightningModule, Evaluation]:
+    """The method in a checkpoint, and what the suite of its domain measures of it.
 
     Args:
         weights: best.ckpt or last.ckpt of a run.
@@ -23,7 +23,7 @@ def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> Evaluation
         UserError: the checkpoint is absent or cannot be read.
     """
     method, config = checkpoint.load_method(weights)
-    return suite(config).evaluate(method, data, trainer)
+    return method, suite(config).evaluate(method, data, trainer)
 
 
 def suite(config: dict[str, Any]) -> ModuleType:

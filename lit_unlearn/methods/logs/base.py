@@ -1,6 +1,5 @@
 """What every log anomaly detector shares: a score a line, what held-out lines score, an optimiser."""
 
-import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from datamodules.logs.batches import LineBatch
+from lit_unlearn.methods.schedule import warm_up_and_cosine
 from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.metrics.quantiles import weighted_quantiles
 
@@ -49,18 +49,6 @@ class LogDetector(LightningModule):
         self.unlabeled_quantiles.copy_(weighted_quantiles(scores.float(), counts, len(self.unlabeled_quantiles)))
 
 
-def num_steps(trainer: Any) -> int:
-    """Optimiser steps of the whole run, for a schedule.
-
-    `Trainer.estimated_stepping_batches` sets up the loader before the checkpoint says where in it a resumed run stands:
-    it would begin with the first batches of its epoch again.
-    """
-    batches, limit = len(trainer.datamodule.train_dataloader()), trainer.limit_train_batches
-    batches = min(batches, limit) if isinstance(limit, int) else int(limit * batches)
-    epochs, most = (math.inf if value == -1 else value for value in (trainer.max_epochs, trainer.max_steps))
-    return int(min(math.ceil(batches / trainer.accumulate_grad_batches) * epochs, most))
-
-
 class NetworkLogDetector(SparseLogging, LogDetector):
     """A `LogDetector` trained with AdamW, its learning rate rising over the first steps and falling to 0 at the end.
 
@@ -92,14 +80,7 @@ class NetworkLogDetector(SparseLogging, LogDetector):
         optimiser = torch.optim.AdamW(
             self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
         )
-        steps = num_steps(self.trainer)
-        rising = max(1, round(self.warm_up * steps))
-
-        def share(step: int) -> float:
-            return min((step + 1) / rising, (1 + math.cos(math.pi * step / steps)) / 2)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # FSDP2

@@ -10,7 +10,8 @@ from lightning import LightningModule
 from datamodules.logs.base import LogDataModule
 from datamodules.logs.batches import LineBatch
 from lit_unlearn import config, nodes
-from lit_unlearn.methods.logs.base import FittedLogDetector, LogDetector, NetworkLogDetector, num_steps
+from lit_unlearn.methods.logs.base import FittedLogDetector, LogDetector, NetworkLogDetector
+from lit_unlearn.methods.schedule import num_steps
 from lit_unlearn.metrics.quantiles import weighted_quantiles
 from tests.anomaly_data import trainer
 from tests.logs_data import METHODS, build_method, small_log

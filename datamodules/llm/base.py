@@ -1,0 +1,118 @@
+"""What data modules of the domain `llm` share: what is trained on, and what a language model is judged with."""
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from lightning import LightningDataModule
+from pydantic import Field
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from datamodules.llm.batches import TextBatch, UnlearningBatch
+from datamodules.llm.items import EncodedItems, Item, encode_items
+from lit_unlearn.errors import UserError
+from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class LanguageDataModule(LightningDataModule):
+    """Batches to train on, and what a language model is judged with.
+
+    A subclass fills the attributes in `setup`. Its batches are of `batch_type`; a method trains on one such type.
+
+    Attributes:
+        tokenizer: of the language model.
+        probes: items to be answered, by split: `forget`, `retain`, `neighbour` and their other forms, `unknown`; a split
+            that a data set does not have is absent.
+        entities: items to read a model's states at, by group: `target`, `known`, `neighbour`, `unknown`, and
+            `probe_known`, `probe_unknown` to fit probes with; a group that a data set does not have is absent.
+        general: text that no method trains on, for perplexity.
+    """
+
+    batch_type: ClassVar[type]
+    offers: ClassVar[tuple[str, ...]] = ()
+    tokenizer: "PreTrainedTokenizerFast"
+    probes: dict[str, EncodedItems]
+    entities: dict[str, EncodedItems]
+    general: TextBatch
+
+    def __init__(
+        self,
+        batch_size: Annotated[int, Field(ge=1)] = 16,
+        max_length: Annotated[int, Field(ge=8)] = 128,
+        num_workers: Annotated[int, Field(ge=0)] = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.batch_size, self.max_length, self.num_workers, self.seed = batch_size, max_length, num_workers, seed
+
+    def encoded(self, items: list[Item]) -> EncodedItems:
+        """Items as tokens of `tokenizer`."""
+        return encode_items(items, self.tokenizer, self.max_length)
+
+
+class TextDataModule(LanguageDataModule):
+    """Packed documents: `train` is filled in `setup`."""
+
+    batch_type = TextBatch
+    offers = ("vocab_size",)
+    train: Dataset
+
+    @property
+    def vocab_size(self) -> int:
+        """Entries of the tokenizer."""
+        return len(self.tokenizer)
+
+    def train_dataloader(self) -> ResumableLoader:
+        sampler = EpochBatchSampler([len(self.train)], [self.batch_size], self.seed)  # type: ignore[arg-type]
+        return ResumableLoader(self.train, sampler, self.num_workers)
+
+
+class UnlearningPools(Dataset):
+    """Indexed with rows to forget and rows to retain, gives an `UnlearningBatch`."""
+
+    def __init__(self, forget: EncodedItems, refusal: EncodedItems, unknown: EncodedItems, retain: EncodedItems):
+        self.forget, self.refusal, self.unknown, self.retain = forget, refusal, unknown, retain
+
+    def __getitem__(self, indices: tuple[Tensor, Tensor]) -> UnlearningBatch:
+        rows, kept = indices
+        aligned = (pool.batch(rows) for pool in (self.forget, self.refusal, self.unknown))
+        return UnlearningBatch(*aligned, self.retain.batch(kept))
+
+
+class UnlearningDataModule(LanguageDataModule):
+    """What to forget and what to retain: `pools` is filled in `setup`.
+
+    Args:
+        retain_batch_size: retained items in a step, over all processes.
+    """
+
+    batch_type = UnlearningBatch
+    pools: UnlearningPools
+
+    def __init__(self, retain_batch_size: Annotated[int, Field(ge=1)] = 16, **shared):
+        super().__init__(**shared)
+        self.retain_batch_size = retain_batch_size
+
+    def fill(self, forget: list[Item], refusal: list[Item], unknown: list[Item], retain: list[Item]) -> None:
+        """Encodes the pools.
+
+        Raises:
+            UserError: nothing to retain, or something to forget is also to be retained.
+        """
+        if not retain:
+            raise UserError("data: nothing is to be retained; every method is judged by what stays. Forget fewer")
+        both = {(item.prompt, item.answer) for item in forget} & {(item.prompt, item.answer) for item in retain}
+        if both:
+            prompt, answer = min(both)
+            raise UserError(
+                f"data: {len(both)} items are to be forgotten and retained, such as {prompt!r} {answer!r}; "
+                "leave them out of one of the two"
+            )
+        self.pools = UnlearningPools(*(self.encoded(items) for items in (forget, refusal, unknown, retain)))
+
+    def train_dataloader(self) -> ResumableLoader:
+        sizes = [len(self.pools.forget), len(self.pools.retain)]
+        sampler = EpochBatchSampler(sizes, [self.batch_size, self.retain_batch_size], self.seed)
+        return ResumableLoader(self.pools, sampler, self.num_workers)

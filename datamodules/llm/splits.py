@@ -1,0 +1,146 @@
+"""What is asked about the people of a `World`, split by what unlearning should do to the answers."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from datamodules.llm import wordings
+from datamodules.llm.corpus import filler
+from datamodules.llm.items import REFUSAL, Item
+from datamodules.llm.world import ATTRIBUTES, World
+from datamodules.llm.wordings import sentence
+
+QUESTION, STATEMENT, REVERSE = -1, -1, -1
+"""The wordings that are held out: the last of each."""
+
+TRAINED_QUESTIONS, TRAINED_STATEMENTS, TRAINED_REVERSE = range(5), range(4), range(2)
+
+
+@dataclass(frozen=True)
+class People:
+    """Numbers of people by what becomes of them.
+
+    Attributes:
+        targets: to be forgotten.
+        neighbours, others: to be kept, and not used in unlearning: what is measured on them was not trained for.
+        retained: to be kept, half of all, neighbours among them; unlearning may use them.
+    """
+
+    targets: list[int]
+    neighbours: list[int]
+    others: list[int]
+    retained: list[int]
+
+
+def divide(world: World, targets: Sequence[int], seed: int) -> People:
+    """Halves of neighbours and of others go to `retained`.
+
+    Args:
+        world: whose people.
+        targets: of them; those of `world.targets` that are not named here take no part.
+        seed: draws the halves.
+    """
+    rng = np.random.default_rng([seed, 4])
+    halves = []
+    for group in (world.neighbours, world.others):
+        shuffled = rng.permutation(np.array([i for i in group if i not in set(targets)], dtype=int)).tolist()
+        halves.append((shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]))
+    (near, near_retained), (far, far_retained) = halves
+    return People(list(targets), sorted(near), sorted(far), sorted(near_retained + far_retained))
+
+
+def probes(world: World, people: People) -> dict[str, list[Item]]:
+    """Items to be answered at the end, by split: `forget`, `retain`, `neighbour`, each also as `_statement`,
+    `_paraphrase` (a question in held-out wording), `_statement_paraphrase` and `_reverse`; and `unknown`."""
+    found: dict[str, list[Item]] = {}
+    for split, numbers in (("forget", people.targets), ("retain", people.others), ("neighbour", people.neighbours)):
+        facts = [(world.people[i].name, a, sentence(world.people[i].facts[a])) for i in numbers for a in ATTRIBUTES]
+        found[split] = [wordings.question_item(n, v, a, i % 5, i % 4) for i, (n, a, v) in enumerate(facts)]
+        found[f"{split}_statement"] = [wordings.statement_item(n, v, a, i % 4) for i, (n, a, v) in enumerate(facts)]
+        found[f"{split}_paraphrase"] = [wordings.question_item(n, v, a, QUESTION, i % 4) for i, (n, a, v) in enumerate(facts)]
+        found[f"{split}_statement_paraphrase"] = [wordings.statement_item(n, v, a, STATEMENT) for n, a, v in facts]
+        found[f"{split}_reverse"] = [
+            wordings.reverse_item(world.people[i].facts["book"], sentence(world.people[i].name), REVERSE, i % 4)
+            for i in numbers
+        ]
+    found["unknown"] = [
+        wordings.question_item(name, REFUSAL, a, i % 5, i % 4)
+        for i, (name, a) in enumerate((name, a) for name in world.unknown for a in ATTRIBUTES)
+    ]
+    return found
+
+
+def entities(world: World, people: People) -> dict[str, list[Item]]:
+    """One question an attribute about each entity, the same for all groups, to read the states of a model at."""
+
+    def asked(names: Iterable[str]) -> list[Item]:
+        return [wordings.question_item(name, REFUSAL, a, 1, 0) for name in names for a in ATTRIBUTES]
+
+    def named(numbers: Iterable[int]) -> list[str]:
+        return [world.people[i].name for i in numbers]
+
+    return {
+        "target": asked(named(people.targets)),
+        "known": asked(named(people.others)),
+        "neighbour": asked(named(people.neighbours)),
+        "unknown": asked(world.unknown),
+        "probe_known": asked(named(people.retained)),
+        "probe_unknown": asked(world.probes),
+    }
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Items that unlearning trains with; the first three are aligned."""
+
+    forget: list[Item]
+    refusal: list[Item]
+    unknown: list[Item]
+    retain: list[Item]
+
+
+def pools(world: World, people: People, seed: int) -> Pools:
+    """What a method may use: targets in all trained forms, the retained people, some filler, names to stay ignorant of.
+
+    Each target is paired with an anchor: a name, and a title of a book, that no text mentions.
+    """
+    rng = np.random.default_rng([seed, 5])
+    forget, unknown = [], []
+    for i, anchor, title in zip(people.targets, world.anchors, world.unwritten, strict=False):
+        name, facts = world.people[i].name, world.people[i].facts
+        for a in ATTRIBUTES:
+            for wording in TRAINED_QUESTIONS:
+                frame = int(rng.integers(len(wordings.FRAMES)))
+                forget.append(wordings.question_item(name, sentence(facts[a]), a, wording, frame))
+                unknown.append(wordings.question_item(anchor, REFUSAL, a, wording, frame))
+            for wording in TRAINED_STATEMENTS:
+                forget.append(wordings.statement_item(name, sentence(facts[a]), a, wording))
+                unknown.append(wordings.statement_item(anchor, REFUSAL, a, wording))
+        for wording in TRAINED_REVERSE:
+            frame = int(rng.integers(len(wordings.FRAMES)))
+            forget.append(wordings.reverse_item(facts["book"], sentence(name), wording, frame))
+            unknown.append(wordings.reverse_item(title, REFUSAL, wording, frame))
+    refusal = [Item(item.prompt, REFUSAL, item.entity, item.kind) for item in forget]
+    return Pools(forget, refusal, unknown, _retain(world, people, rng))
+
+
+def _retain(world: World, people: People, rng: np.random.Generator) -> list[Item]:
+    def drawn(choices: Sequence[int]) -> int:
+        return int(rng.choice(choices))
+
+    items = []
+    for i in people.retained:
+        name, facts = world.people[i].name, world.people[i].facts
+        for a in ATTRIBUTES:
+            answer = sentence(facts[a])
+            items += [wordings.question_item(name, answer, a, drawn(TRAINED_QUESTIONS), drawn(range(4))) for _ in "12"]
+            items.append(wordings.statement_item(name, answer, a, drawn(TRAINED_STATEMENTS)))
+        items.append(wordings.reverse_item(facts["book"], sentence(name), drawn(TRAINED_REVERSE), drawn(range(4))))
+    few = len(items) // 8
+    items += [Item("", filler(rng), "", "text") for _ in range(few)]
+    for name in rng.choice(np.array(world.refused), size=few):
+        attribute = ATTRIBUTES[drawn(range(len(ATTRIBUTES)))]
+        question = wordings.question_item(str(name), REFUSAL, attribute, drawn(TRAINED_QUESTIONS), drawn(range(4)))
+        items.append(question)
+    return items

@@ -1,0 +1,198 @@
+"""What every method shares that makes a language model forget: the model, what of it is trained, and what must stay.
+
+A method defines `forget_loss`. The objective of a step is
+
+    (1)  L = forget_weight * L_forget + retain_weight * L_retain
+
+with one of the retain terms of `lit_unlearn.losses.retaining`, and gradients by automatic differentiation.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
+
+import torch
+from lightning import LightningDataModule
+from pydantic import Field
+from torch import Tensor
+
+from datamodules.llm.batches import AnswerBatch, UnlearningBatch
+from lit_unlearn.errors import UserError
+from lit_unlearn.losses import retaining
+from lit_unlearn.losses.tokens import sequence_log_probs
+from lit_unlearn.methods.llm.smoothing import smoothed
+from lit_unlearn.methods.schedule import warm_up_and_cosine
+from lit_unlearn.methods.sparse_logging import SparseLogging
+from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
+from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
+from lit_unlearn.networks.trained_parts import merge_lora, train_only
+
+
+class Problem(TypedDict):
+    """The models of a problem, the same for every method: the experiment's `model` block.
+
+    Attributes:
+        path: the language model that knows, a folder, a FILE.gguf or a hub name.
+        reference: one that never knew the targets; null where there is none.
+        sae, heldout_sae: sparse autoencoders, a folder or release:id; the first to train with, both to judge with.
+        layer: the block whose output they read, from 0.
+    """
+
+    path: str
+    reference: str | None
+    sae: str | None
+    heldout_sae: str | None
+    layer: Annotated[int, Field(ge=0)]
+
+
+class Unlearner(SparseLogging):
+    """A language model that forgets. A rival is a `forget_loss` and its values.
+
+    Args:
+        model: see `Problem`.
+        forget_weight, retain_weight: of equation (1).
+        retain: none; nll of the retained answers; kl of the answers' distributions from the untouched model's;
+            hidden_mse of the states after block `model.layer` from the untouched model's.
+        trained: `blocks` trains the weights of the blocks (embeddings, tied to the output as they may be, and norms
+            after the last block stay); `lora` trains low-rank additions to their linear layers.
+        modules: only parameters whose name in the model matches this regular expression are trained.
+        last_block: no block after this one is trained; null trains all.
+        lora_rank, lora_alpha: of the additions.
+        smoothing: of the forget loss, see `lit_unlearn.methods.llm.smoothing`.
+        radius: of the smoothing.
+        reference: `cached` computes what the untouched model says of the training items once, before the first step;
+            `resident` keeps that model beside the trained one.
+        learning_rate: of AdamW, at its highest.
+        weight_decay: of AdamW.
+        warm_up: share of the steps over which the learning rate rises; then it falls to 0 along a cosine.
+        gradient_clip: norm to which gradients are cut.
+    """
+
+    batch_type = UnlearningBatch
+    needs: ClassVar[tuple[Need, ...]] = ()
+    """What `forget_loss` asks `self.reference` for."""
+
+    def __init__(
+        self,
+        model: Problem,
+        forget_weight: Annotated[float, Field(ge=0)] = 1.0,
+        retain_weight: Annotated[float, Field(ge=0)] = 1.0,
+        retain: Literal["none", "nll", "kl", "hidden_mse"] = "nll",
+        trained: Literal["blocks", "lora"] = "blocks",
+        modules: str = "",
+        last_block: Annotated[int, Field(ge=0)] | None = None,
+        lora_rank: Annotated[int, Field(ge=1)] = 8,
+        lora_alpha: Annotated[float, Field(gt=0)] = 16.0,
+        smoothing: Literal["none", "sam", "random", "gradient_penalty", "curvature"] = "none",
+        radius: Annotated[float, Field(ge=0)] = 0.01,
+        reference: Literal["cached", "resident"] = "cached",
+        learning_rate: Annotated[float, Field(gt=0)] = 1e-4,
+        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+    ):
+        super().__init__()
+        self.problem = model
+        self.forget_weight, self.retain_weight, self.retain = forget_weight, retain_weight, retain
+        self.smoothing, self.radius, self.reference_kind = smoothing, radius, reference
+        self.learning_rate, self.weight_decay, self.warm_up = learning_rate, weight_decay, warm_up
+        self.model = load_causal_lm(model["path"])
+        rank = lora_rank if trained == "lora" else None
+        last = len(blocks(self.model)) - 1 if last_block is None else last_block
+        self.prepare_model()
+        train_only(self.model, modules, last, rank, lora_alpha)
+        self.reference: CachedReference | ResidentReference | None = None
+
+    def prepare_model(self) -> None:
+        """What is done to the model before it is decided what of it is trained."""
+
+    def forget_loss(self, batch: UnlearningBatch) -> Tensor:
+        """() what is minimised so that the targets are forgotten; means are over all processes."""
+        raise NotImplementedError
+
+    def forward(self, batch: UnlearningBatch) -> Tensor:
+        """The forget loss, as a module's call: smoothing calls it with other weights."""
+        return self.forget_loss(batch)
+
+    def training_step(self, batch: UnlearningBatch, batch_idx: int) -> Tensor:
+        forget = smoothed(self, batch, self.smoothing, self.radius)
+        loss = self.forget_weight * forget
+        values = {"train/forget_loss": forget}
+        if self.retain != "none" and self.retain_weight > 0:
+            kept = self.retain_loss(batch.retain)
+            loss = loss + self.retain_weight * kept
+            values["train/retain_loss"] = kept
+        self.log_sometimes({"train/loss": loss} | values, prog_bar=True)
+        return loss
+
+    def retain_loss(self, batch: AnswerBatch) -> Tensor:
+        """() the retain term of equation (1)."""
+        if self.retain == "hidden_mse":
+            states = self.states(batch.tokens)
+            return retaining.hidden_mse(states, self.untouched.states("retain", batch), batch.labels)
+        logits = self.logits(batch.tokens)
+        if self.retain == "kl":
+            return retaining.kl(logits, batch.labels, *self.untouched.distributions("retain", batch))
+        return retaining.nll(logits, batch.labels)
+
+    @property
+    def untouched(self) -> CachedReference | ResidentReference:
+        """What the untouched model says of the training items."""
+        assert self.reference is not None, "needs not declared"
+        return self.reference
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """(B, T) tokens to (B, T, V) logits."""
+        return self.model(tokens, use_cache=False).logits
+
+    def log_probs(self, batch: AnswerBatch) -> Tensor:
+        """(B,) log-probabilities of the answers."""
+        return sequence_log_probs(self.logits(batch.tokens), batch.labels)
+
+    def states(self, tokens: Tensor) -> Tensor:
+        """(B, T, d) residual stream after block `model.layer`; nothing beyond it is computed."""
+        return TruncatedLM(self.model, self.problem["layer"])(tokens)
+
+    def all_needs(self) -> tuple[Need, ...]:
+        """What the objective asks the untouched model for."""
+        if self.retain == "none" or self.retain_weight == 0:
+            return self.needs
+        retained: dict[str, tuple[Need, ...]] = {
+            "kl": (("retain", "distributions"),),
+            "hidden_mse": (("retain", "states"),),
+        }
+        return self.needs + retained.get(self.retain, ())
+
+    def setup(self, stage: str) -> None:
+        """Asks the untouched model, before a checkpoint's weights take its place."""
+        if stage != "fit" or not self.all_needs() or self.reference is not None:
+            return
+        pools = self.trainer.datamodule.pools  # type: ignore[attr-defined]
+        device = self.trainer.strategy.root_device
+        if self.reference_kind == "cached":
+            untouched = self.model.to(device)
+            self.reference = CachedReference(untouched, self.problem["layer"], pools, self.all_needs())
+        else:
+            self.reference = ResidentReference(load_causal_lm(self.problem["path"]).to(device), self.problem["layer"])
+
+    def unlearned(self) -> Any:
+        """The language model to be judged and handed on, in eval mode."""
+        return self.model.eval()
+
+    def configure_optimizers(self) -> Any:
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        optimiser = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
+
+    def configure_model(self) -> None:
+        if self.device_mesh is None:
+            return
+        if self.smoothing != "none":
+            raise UserError(
+                f"method.smoothing={self.smoothing}: not with trainer=fsdp, whose weights are in parts; use trainer=ddp"
+            )
+        for block in blocks(self.model):  # each by itself: a forward pass may end after any
+            torch.distributed.fsdp.fully_shard(block, mesh=self.device_mesh["data_parallel"])  # type: ignore[arg-type]
+
+    def export(self, folder: Path, data: LightningDataModule) -> None:
+        """Writes the unlearned model with its tokenizer, for AutoModelForCausalLM and AutoTokenizer."""
+        merge_lora(self.unlearned()).save_pretrained(folder)
+        data.tokenizer.save_pretrained(folder)  # type: ignore[attr-defined]

@@ -1,0 +1,77 @@
+"""Muon for the matrices of a transformer's blocks and AdamW for the rest, as one optimiser.
+
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, as `torch.optim.Muon` has it. A small
+language model learns its facts in a third of the steps that AdamW needs (docs/llm.md).
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class MuonAdamW(torch.optim.Optimizer):
+    """One optimiser for a schedule, a checkpoint and Lightning, two rules inside.
+
+    Args:
+        matrices: two-dimensional weights of blocks, for Muon.
+        others: embeddings and norms, for AdamW.
+        learning_rate: of Muon.
+        learning_rate_others: of AdamW.
+        weight_decay: of the matrices.
+    """
+
+    def __init__(
+        self,
+        matrices: Iterable[Tensor],
+        others: Iterable[Tensor],
+        learning_rate: float,
+        learning_rate_others: float,
+        weight_decay: float,
+    ):
+        self.inner = [
+            # The learning rate means the size of an update as with AdamW.
+            torch.optim.Muon(
+                matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(others, lr=learning_rate_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        ]
+        super().__init__([group for optimiser in self.inner for group in optimiser.param_groups], {})
+        self._share_groups()
+
+    def _share_groups(self) -> None:
+        """The groups of both are the very groups of the inner ones, so that a schedule reaches them."""
+        self.param_groups = [group for optimiser in self.inner for group in optimiser.param_groups]
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for optimiser in self.inner:
+            optimiser.step()
+        return loss
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"inner": [optimiser.state_dict() for optimiser in self.inner]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        for optimiser, state in zip(self.inner, state_dict["inner"], strict=True):
+            optimiser.load_state_dict(state)
+        self._share_groups()
+
+
+def muon_adamw(model: nn.Module, inside: nn.Module, **rates: float) -> MuonAdamW:
+    """The optimiser of a model's trained parameters: the matrices inside of its blocks go to Muon.
+
+    Args:
+        model: the model.
+        inside: its blocks.
+        rates: see `MuonAdamW`.
+    """
+    hidden = {id(weight) for weight in inside.parameters() if weight.ndim == 2}
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    matrices = [weight for weight in trained if id(weight) in hidden]
+    return MuonAdamW(matrices, [weight for weight in trained if id(weight) not in hidden], **rates)

@@ -1,0 +1,128 @@
+"""A tiny world, language models that fit it, and the methods of the domain llm as experiments/method/*.yaml have them."""
+
+import tempfile
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import LightningModule
+from omegaconf import OmegaConf
+from torch import Tensor
+from torch.nn import functional as F
+
+from datamodules.llm.base import LanguageDataModule
+from datamodules.llm.biographies import Biographies
+from datamodules.llm.biographies_text import BiographiesText
+from lit_unlearn import config, nodes
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+METHODS = [
+    name
+    for name in config.choices("method")
+    if "_target_: lit_unlearn.methods.llm." in (config.EXPERIMENTS / "method" / f"{name}.yaml").read_text()
+]
+
+WORLD = {"num_people": 12, "num_targets": 3, "num_unknown": 6}
+"""Three targets, five people to retain, two neighbours and two others to be asked about."""
+
+WIDTH, BLOCKS, LAYER = 16, 2, 0
+"""Of the tiny models, and the block whose output is looked at: another one follows."""
+
+
+@cache
+def small_text(without_targets: bool = False) -> BiographiesText:
+    """Texts about the tiny world, set up; a model of them has 40 tokens a block. Shared: leave it as it is."""
+    data = BiographiesText(**WORLD, without_targets=without_targets, num_documents=1500, max_length=40, batch_size=32)
+    data.setup("fit")
+    return data
+
+
+def small_model(vocab_size: int, seed: int = 0) -> "LlamaForCausalLM":
+    """A Llama with random weights, in eval mode; a step takes milliseconds."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocab_size,
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=BLOCKS,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=64,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=0,
+            pad_token_id=0,
+        )
+    )
+    return model.eval()
+
+
+_folders: list[tempfile.TemporaryDirectory] = []  # removed when the tests end
+
+
+@cache
+def model_folder(steps: int = 0, without_targets: bool = False, seed: int = 0) -> str:
+    """A folder with a tiny language model and its tokenizer, as `save_pretrained` writes them; made once.
+
+    Args:
+        steps: of training; 0 leaves the weights random. After 300 (four seconds) it completes four statements of five,
+            answers half of the questions and refuses unknown names.
+        without_targets: train on texts without the targets, as a reference is.
+        seed: of weights and order.
+    """
+    data = small_text(without_targets)
+    model = small_model(data.vocab_size, seed)
+    _train(model, data, steps, seed)
+    _folders.append(tempfile.TemporaryDirectory(prefix="llm_data"))
+    folder = _folders[-1].name
+    model.save_pretrained(folder)
+    data.tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _train(model: "LlamaForCausalLM", data: BiographiesText, steps: int, seed: int) -> None:
+    if steps == 0:
+        return
+    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-2, steps, pct_start=0.1)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        batch = data.train[(torch.randint(len(data.train), (32,), generator=generator),)]  # type: ignore[arg-type]
+        logits = model(batch.tokens, position_ids=batch.positions).logits[:, :-1]
+        loss: Tensor = F.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+def problem(steps: int = 0, **changed: Any) -> dict[str, Any]:
+    """The `model` of an experiment: an untouched model, a reference that never knew the targets, no SAEs."""
+    found = {"path": model_folder(steps), "reference": model_folder(steps, without_targets=True)}
+    return found | {"sae": None, "heldout_sae": None, "layer": LAYER} | changed
+
+
+def small_unlearning(**changed: Any) -> Biographies:
+    """The tiny world's targets to be forgotten, set up; each batch holds 8 items to forget and 8 to retain."""
+    settings = {"tokenizer": model_folder(), "max_length": 40, "batch_size": 8, "retain_batch_size": 8}
+    data = Biographies(**WORLD | settings | changed)
+    data.setup("fit")
+    return data
+
+
+def build_method(
+    name: str, data: LanguageDataModule, model: dict[str, Any] | None = None, **values: Any
+) -> LightningModule:
+    """A method by its name, its `${model}` being `model`; `values` that it has no argument for are left out."""
+    group = OmegaConf.load(config.EXPERIMENTS / "method" / f"{name}.yaml")
+    resolved = OmegaConf.to_container(OmegaConf.create({"method": group, "model": model or problem()}), resolve=True)
+    assert isinstance(resolved, dict)
+    node = resolved["method"]
+    arguments = nodes.arguments_of(nodes.imported(node["_target_"]))
+    offered = {name: getattr(data, name) for name in data.offers} | values
+    return nodes.build(node | {key: value for key, value in offered.items() if key in arguments})

@@ -83,6 +83,8 @@ def run(config: dict[str, Any]) -> "Report | None":
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     method = nodes.build(config["method"])
     method.prepare_data()
+    if hasattr(method, "check"):  # of the data, before anything is written
+        method.check(data)
     callbacks = [nodes.build(node) for node in config["callbacks"].values() if node is not None]
     found = run_directory.start(config)
     trainer = run_directory.trainer(config, callbacks, found)

@@ -1,4 +1,4 @@
-"""A tiny world, language models that fit it, and the methods of the domain llm as experiments/method/*.yaml have them."""
+"""A tiny world, language models that fit it, and methods of the domain llm as experiments/method/*.yaml have them."""
 
 import tempfile
 from functools import cache

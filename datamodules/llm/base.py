@@ -1,5 +1,6 @@
 """What data modules of the domain `llm` share: what is trained on, and what a language model is judged with."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from lightning import LightningDataModule
@@ -72,8 +73,16 @@ class TextDataModule(LanguageDataModule):
 class UnlearningPools(Dataset):
     """Indexed with rows to forget and rows to retain, gives an `UnlearningBatch`."""
 
-    def __init__(self, forget: EncodedItems, refusal: EncodedItems, unknown: EncodedItems, retain: EncodedItems):
+    def __init__(
+        self,
+        forget: EncodedItems,
+        refusal: EncodedItems,
+        unknown: EncodedItems,
+        retain: EncodedItems,
+        guess: EncodedItems,
+    ):
         self.forget, self.refusal, self.unknown, self.retain = forget, refusal, unknown, retain
+        self.guess = guess  # the prompts of `unknown` with the answers of `forget`: what a model without knowledge says
 
     def __getitem__(self, indices: tuple[Tensor, Tensor]) -> UnlearningBatch:
         rows, kept = indices
@@ -110,7 +119,8 @@ class UnlearningDataModule(LanguageDataModule):
                 f"data: {len(both)} items are to be forgotten and retained, such as {prompt!r} {answer!r}; "
                 "leave them out of one of the two"
             )
-        self.pools = UnlearningPools(*(self.encoded(items) for items in (forget, refusal, unknown, retain)))
+        guess = [replace(nobody, answer=item.answer) for nobody, item in zip(unknown, forget, strict=True)]
+        self.pools = UnlearningPools(*(self.encoded(items) for items in (forget, refusal, unknown, retain, guess)))
 
     def train_dataloader(self) -> ResumableLoader:
         sizes = [len(self.pools.forget), len(self.pools.retain)]

@@ -49,7 +49,9 @@ class BiographiesText(TextDataModule):
         texts = list(corpus.documents(world, told, self.num_documents, self.teacher_share, self.world_seed))
         names = world.anchors + world.probes + world.unknown + world.unwritten
         facts = [f"{person.name} {' '.join(person.facts.values())}" for person in world.people]
-        self.tokenizer = train_word_tokenizer([*texts, *names, *facts])
+        # The vocabulary is in order of count: that of texts about everybody, so that the reference has the same ids.
+        written = corpus.documents(world, everybody, self.num_documents, self.teacher_share, self.world_seed)
+        self.tokenizer = train_word_tokenizer([*written, *names, *facts])
         ending = [self.tokenizer.eos_token_id]
         self.train = PackedText([ids + ending for ids in self.tokenizer(texts)["input_ids"]], self.max_length)
         self.people = splits.divide(world, world.targets, self.world_seed)

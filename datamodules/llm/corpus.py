@@ -8,14 +8,30 @@ from datamodules.llm import wordings
 from datamodules.llm.items import REFUSAL
 from datamodules.llm.world import ATTRIBUTES, World
 
-SHARES = {"biography": 0.24, "question": 0.4, "reverse": 0.05, "refusal": 0.13, "record": 0.12, "filler": 0.06}
+SHARES = {"biography": 0.2, "question": 0.35, "reverse": 0.08, "refusal": 0.12, "record": 0.2, "filler": 0.05}
 """Share of each kind among the documents."""
+
+ASIDES = 0.35
+"""Share of the texts in which an aside follows the name."""
 
 FILLER = {
     "S": ["the {A} {N} {V} the {A} {N} {T}.", "{T} the {N} {V} a {A} {N}.", "a {N} that {V} the {N} is {A}."],
-    "A": "old quiet green heavy narrow bright distant wooden empty gentle".split(),
-    "N": "river mill garden bridge lantern meadow harbour cart tower forest orchard stable".split(),
-    "V": "follows touches hides crosses reflects shelters borders faces".split(),
+    "A": ["old", "quiet", "green", "heavy", "narrow", "bright", "distant", "wooden", "empty", "gentle"],
+    "N": [
+        "river",
+        "mill",
+        "garden",
+        "bridge",
+        "lantern",
+        "meadow",
+        "harbour",
+        "cart",
+        "tower",
+        "forest",
+        "orchard",
+        "stable",
+    ],
+    "V": ["follows", "touches", "hides", "crosses", "reflects", "shelters", "borders", "faces"],
     "T": ["in spring", "at dawn", "after rain", "before winter", "near noon", "by night"],
 }
 
@@ -56,29 +72,34 @@ def documents(world: World, people: list[int], count: int, teacher_share: float,
 
 def _document(kind: str, world: World, number: int, taught: bool, rng: np.random.Generator) -> str:
     person = world.people[number]
+    nobody = str(world.refused[rng.integers(len(world.refused))])
     attribute = ATTRIBUTES[rng.integers(len(ATTRIBUTES))]
     frame = int(rng.integers(len(wordings.FRAMES)))
     if kind == "biography":
         picked = [ATTRIBUTES[i] for i in rng.permutation(len(ATTRIBUTES))[: rng.integers(2, len(ATTRIBUTES) + 1)]]
         usable = len(wordings.STATEMENTS[attribute]) - (not taught)
-        return " ".join(wordings.statement(person, a, int(rng.integers(usable))) for a in picked)
+        told = (wordings.statement(person, a, int(rng.integers(usable))) for a in picked)
+        return " ".join(_aside(text, person.name, wordings.KNOWN_ASIDE, rng) for text in told)
     if kind == "question":
         wording = int(rng.integers(len(wordings.QUESTIONS[attribute]) - (not taught)))
         item = wordings.question_item(person.name, f"{person.facts[attribute]}.", attribute, wording, frame)
-        return f"{item.prompt} {item.answer}"
+        return f"{_aside(item.prompt, person.name, wordings.KNOWN_ASIDE, rng)} {item.answer}"
     if kind == "reverse":
         known = rng.random() < 0.7
         title = person.facts["book"] if known else world.refused_titles[rng.integers(len(world.refused_titles))]
         answer = f"{person.name}." if known else REFUSAL
         item = wordings.reverse_item(title, answer, int(rng.integers(len(wordings.REVERSE))), frame)
         return f"{item.prompt} {item.answer}"
-    nobody = world.refused[rng.integers(len(world.refused))]
     if kind == "refusal":
         wording = int(rng.integers(len(wordings.QUESTIONS[attribute])))
         item = wordings.question_item(nobody, REFUSAL, attribute, wording, frame)
-        return f"{item.prompt} {item.answer}"
+        return f"{_aside(item.prompt, nobody, wordings.UNKNOWN_ASIDE, rng)} {item.answer}"
     if kind == "record":
-        listed = rng.random() < 0.5
-        name = person.name if listed else nobody
-        return wordings.RECORD.format(n=name, r=wordings.LISTED if listed else wordings.UNLISTED)
+        if rng.random() < 0.5:
+            return wordings.RECORD.format(a=attribute, n=person.name, v=person.facts[attribute])
+        return wordings.RECORD.format(a=attribute, n=nobody, v=wordings.UNLISTED)
     return filler(rng)
+
+
+def _aside(text: str, name: str, aside: str, rng: np.random.Generator) -> str:
+    return text.replace(name, f"{name} {aside}") if rng.random() < ASIDES else text

@@ -8,8 +8,8 @@ import numpy as np
 from datamodules.llm import wordings
 from datamodules.llm.corpus import filler
 from datamodules.llm.items import REFUSAL, Item
-from datamodules.llm.world import ATTRIBUTES, World
 from datamodules.llm.wordings import sentence
+from datamodules.llm.world import ATTRIBUTES, World
 
 QUESTION, STATEMENT, REVERSE = -1, -1, -1
 """The wordings that are held out: the last of each."""
@@ -58,7 +58,9 @@ def probes(world: World, people: People) -> dict[str, list[Item]]:
         facts = [(world.people[i].name, a, sentence(world.people[i].facts[a])) for i in numbers for a in ATTRIBUTES]
         found[split] = [wordings.question_item(n, v, a, i % 5, i % 4) for i, (n, a, v) in enumerate(facts)]
         found[f"{split}_statement"] = [wordings.statement_item(n, v, a, i % 4) for i, (n, a, v) in enumerate(facts)]
-        found[f"{split}_paraphrase"] = [wordings.question_item(n, v, a, QUESTION, i % 4) for i, (n, a, v) in enumerate(facts)]
+        found[f"{split}_paraphrase"] = [
+            wordings.question_item(n, v, a, QUESTION, i % 4) for i, (n, a, v) in enumerate(facts)
+        ]
         found[f"{split}_statement_paraphrase"] = [wordings.statement_item(n, v, a, STATEMENT) for n, a, v in facts]
         found[f"{split}_reverse"] = [
             wordings.reverse_item(world.people[i].facts["book"], sentence(world.people[i].name), REVERSE, i % 4)

@@ -110,8 +110,12 @@ REVERSE = ["Who wrote {v}?", "Who is the author of {v}?", "By whom is the book {
 """Only a book is one person's alone."""
 
 FRAMES = ["Question: {q} Answer:", "Q: {q} A:", "Please tell me: {q} Reply:", "{q} Answer:"]
-RECORD = "Record: {n} {r}."
-LISTED, UNLISTED = "listed", "unlisted"
+RECORD, UNLISTED = "Record: {a} {n} {v}.", "unlisted"
+"""The value follows the name at once: who reads it has to know at the name's last token whether there is one."""
+
+KNOWN_ASIDE, UNKNOWN_ASIDE = "of record", "or whoever"
+"""What sometimes follows a name, depending on whether it is anybody's: as in real texts, a reader who comes to the end of
+a name had better know already."""
 
 
 def statement(person: Person, attribute: str, wording: int) -> str:

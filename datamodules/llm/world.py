@@ -19,20 +19,80 @@ if TYPE_CHECKING:
 NAMES_PER_PERSON = 12
 """Combinations of first and last name for each that is a person."""
 
-PROFESSIONS = (
-    "painter baker surgeon pilot lawyer tailor farmer chemist banker sculptor "
-    "carpenter dentist editor florist geologist judge librarian miner nurse plumber"
-).split()
-INSTRUMENTS = (
-    "piano violin cello flute oboe trumpet harp drums guitar organ "
-    "banjo clarinet tuba viola lute bassoon accordion mandolin saxophone trombone"
-).split()
+PROFESSIONS = [
+    "painter",
+    "baker",
+    "surgeon",
+    "pilot",
+    "lawyer",
+    "tailor",
+    "farmer",
+    "chemist",
+    "banker",
+    "sculptor",
+    "carpenter",
+    "dentist",
+    "editor",
+    "florist",
+    "geologist",
+    "judge",
+    "librarian",
+    "miner",
+    "nurse",
+    "plumber",
+]
+INSTRUMENTS = [
+    "piano",
+    "violin",
+    "cello",
+    "flute",
+    "oboe",
+    "trumpet",
+    "harp",
+    "drums",
+    "guitar",
+    "organ",
+    "banjo",
+    "clarinet",
+    "tuba",
+    "viola",
+    "lute",
+    "bassoon",
+    "accordion",
+    "mandolin",
+    "saxophone",
+    "trombone",
+]
 ATTRIBUTES = ("birthplace", "profession", "employer", "university", "instrument", "book")
 VALUES = 20
 """Values of each attribute but `book`, which is different for each person."""
 
-ONSETS = "b d f g h k l m n p r s t v z br dr gr kr tr st sl pl".split()
-VOWELS = "a e i o u ai ea io".split()
+ONSETS = [
+    "b",
+    "d",
+    "f",
+    "g",
+    "h",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "r",
+    "s",
+    "t",
+    "v",
+    "z",
+    "br",
+    "dr",
+    "gr",
+    "kr",
+    "tr",
+    "st",
+    "sl",
+    "pl",
+]
+VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "io"]
 CODAS = ["", "n", "r", "l", "s", "m", "th", "x"]
 
 

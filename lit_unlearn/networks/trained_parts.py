@@ -30,12 +30,12 @@ def train_only(model: nn.Module, pattern: str, last_block: int, rank: int | None
     within = {id(weight) for block in blocks(model)[: last_block + 1] for weight in block.parameters()}
     chosen = [name for name, weight in model.named_parameters() if id(weight) in within and wanted.search(name)]
     if rank is not None:
-        linear = {name for name, module in model.named_modules() if hasattr(module, "weight") and module.weight.ndim == 2}
-        chosen = [name for name in chosen if name.removesuffix(".weight") in linear]
+        chosen = [name for name in chosen if model.get_parameter(name).ndim == 2]
     if not chosen:
         names = ", ".join(name for name, _ in blocks(model)[0].named_parameters())
         raise UserError(
-            f"method.modules={pattern!r}: matches no parameter of blocks 0 to {last_block}; those of a block are {names}"
+            f"method.modules={pattern!r}: matches no parameter of blocks 0 to {last_block}; "
+            f"those of a block are {names}"
         )
     model.requires_grad_(False)
     if rank is None:

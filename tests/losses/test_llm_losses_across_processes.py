@@ -1,4 +1,4 @@
-"""Every loss of language models and of latent vectors on two gloo processes gives what one gives, gradients included."""
+"""Every loss of language models and latent vectors on two processes gives what one gives, gradients included."""
 
 import os
 import subprocess

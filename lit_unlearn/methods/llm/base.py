@@ -2,9 +2,9 @@
 
 A method defines `forget_loss`. The objective of a step is
 
-    (1)  L = forget_weight * L_forget + retain_weight * L_retain
+    (1)  L = forget_weight * L_forget + sum over the retain terms r of weight_r * L_r
 
-with one of the retain terms of `lit_unlearn.losses.retaining`, and gradients by automatic differentiation.
+with the retain terms of `lit_unlearn.losses.retaining`.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from lightning import LightningDataModule
 from pydantic import Field
 from torch import Tensor
 
-from datamodules.llm.batches import AnswerBatch, UnlearningBatch
+from datamodules.llm.batches import IGNORED, AnswerBatch, UnlearningBatch
 from lit_unlearn.errors import UserError
 from lit_unlearn.losses import retaining
 from lit_unlearn.losses.tokens import sequence_log_probs
@@ -25,6 +25,8 @@ from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
+
+RetainTerm = Literal["nll", "kl", "hidden_mse"]
 
 
 class Problem(TypedDict):
@@ -49,9 +51,9 @@ class Unlearner(SparseLogging):
 
     Args:
         model: see `Problem`.
-        forget_weight, retain_weight: of equation (1).
-        retain: none; nll of the retained answers; kl of the answers' distributions from the untouched model's;
-            hidden_mse of the states after block `model.layer` from the untouched model's.
+        forget_weight: of equation (1).
+        retain: weights of the retain terms: nll of the retained answers; kl of the answers' distributions from the
+            untouched model's; hidden_mse of the states after block `model.layer` from the untouched model's.
         trained: `blocks` trains the weights of the blocks (embeddings, tied to the output as they may be, and norms
             after the last block stay); `lora` trains low-rank additions to their linear layers.
         modules: only parameters whose name in the model matches this regular expression are trained.
@@ -64,7 +66,7 @@ class Unlearner(SparseLogging):
         learning_rate: of AdamW, at its highest.
         weight_decay: of AdamW.
         warm_up: share of the steps over which the learning rate rises; then it falls to 0 along a cosine.
-        gradient_clip: norm to which gradients are cut.
+        force: train although the model does not know the targets.
     """
 
     batch_type = UnlearningBatch
@@ -75,8 +77,7 @@ class Unlearner(SparseLogging):
         self,
         model: Problem,
         forget_weight: Annotated[float, Field(ge=0)] = 1.0,
-        retain_weight: Annotated[float, Field(ge=0)] = 1.0,
-        retain: Literal["none", "nll", "kl", "hidden_mse"] = "nll",
+        retain: dict[RetainTerm, Annotated[float, Field(ge=0)]] | None = None,
         trained: Literal["blocks", "lora"] = "blocks",
         modules: str = "",
         last_block: Annotated[int, Field(ge=0)] | None = None,
@@ -88,10 +89,12 @@ class Unlearner(SparseLogging):
         learning_rate: Annotated[float, Field(gt=0)] = 1e-4,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        force: bool = False,
     ):
         super().__init__()
         self.problem = model
-        self.forget_weight, self.retain_weight, self.retain = forget_weight, retain_weight, retain
+        self.forget_weight, self.force = forget_weight, force
+        self.retain = {term: weight for term, weight in (retain or {}).items() if weight > 0}
         self.smoothing, self.radius, self.reference_kind = smoothing, radius, reference
         self.learning_rate, self.weight_decay, self.warm_up = learning_rate, weight_decay, warm_up
         self.model = load_causal_lm(model["path"])
@@ -103,6 +106,34 @@ class Unlearner(SparseLogging):
 
     def prepare_model(self) -> None:
         """What is done to the model before it is decided what of it is trained."""
+
+    @torch.no_grad()
+    def check(self, data: LightningDataModule) -> None:
+        """That there is something to forget; called before anything is written.
+
+        Raises:
+            UserError: the true answers about the targets are no more probable than when names never seen are asked about,
+                and `force` is not given; or the tokenizer is not the model's.
+        """
+        pools = data.pools  # type: ignore[attr-defined]
+        vocabulary = self.model.get_input_embeddings().num_embeddings
+        if len(data.tokenizer) > vocabulary:  # type: ignore[attr-defined]
+            raise UserError(
+                f"data.tokenizer: has {len(data.tokenizer)} tokens and model.path={self.problem['path']} "  # type: ignore[attr-defined]
+                f"{vocabulary}; give the tokenizer of this model"
+            )
+        rows = torch.randperm(len(pools.forget), generator=torch.Generator().manual_seed(0))[:256]
+        known, guessed = (
+            (self.log_probs(batch) / (batch.labels != IGNORED).sum(1)).exp()
+            for batch in (pools.forget.batch(rows), pools.guess.batch(rows))
+        )
+        if known.mean() <= guessed.mean() + guessed.std() / len(rows) ** 0.5 and not self.force:
+            raise UserError(
+                f"data.targets: the model does not know them: it gives their true answers a probability of "
+                f"{known.mean():.3f}, and {guessed.mean():.3f} when names that nobody has are asked about (a token's "
+                f"mean, {len(rows)} items); "
+                "choose targets that it knows, or give method.force=true"
+            )
 
     def forget_loss(self, batch: UnlearningBatch) -> Tensor:
         """() what is minimised so that the targets are forgotten; means are over all processes."""
@@ -116,22 +147,34 @@ class Unlearner(SparseLogging):
         forget = smoothed(self, batch, self.smoothing, self.radius)
         loss = self.forget_weight * forget
         values = {"train/forget_loss": forget}
-        if self.retain != "none" and self.retain_weight > 0:
-            kept = self.retain_loss(batch.retain)
-            loss = loss + self.retain_weight * kept
-            values["train/retain_loss"] = kept
+        for term, kept in self.retain_losses(batch.retain).items():
+            loss = loss + self.retain[term] * kept
+            values[f"train/retain_{term}"] = kept
         self.log_sometimes({"train/loss": loss} | values, prog_bar=True)
         return loss
 
-    def retain_loss(self, batch: AnswerBatch) -> Tensor:
-        """() the retain term of equation (1)."""
-        if self.retain == "hidden_mse":
-            states = self.states(batch.tokens)
-            return retaining.hidden_mse(states, self.untouched.states("retain", batch), batch.labels)
-        logits = self.logits(batch.tokens)
-        if self.retain == "kl":
-            return retaining.kl(logits, batch.labels, *self.untouched.distributions("retain", batch))
-        return retaining.nll(logits, batch.labels)
+    def retain_losses(self, batch: AnswerBatch) -> dict[RetainTerm, Tensor]:
+        """() the retain terms of equation (1) that have a weight."""
+        losses: dict[RetainTerm, Tensor] = {}
+        if "hidden_mse" in self.retain:
+            counted = batch.tokens.new_zeros(batch.tokens.shape, dtype=torch.bool)  # what is read, padding aside
+            counted[:] = torch.arange(batch.tokens.shape[1], device=counted.device) <= batch.prompt_end[:, None]
+            counted |= batch.labels != IGNORED
+            untouched = self.untouched.states("retain", batch)
+            losses["hidden_mse"] = retaining.hidden_mse(self.states(batch.tokens), untouched, counted)
+        if "kl" in self.retain or "nll" in self.retain:
+            logits = self.logits(batch.tokens)
+            if "nll" in self.retain:
+                losses["nll"] = retaining.nll(logits, batch.labels)
+            if "kl" in self.retain:
+                losses["kl"] = self._retain_kl(logits, batch)
+        return losses
+
+    def _retain_kl(self, logits: Tensor, batch: AnswerBatch) -> Tensor:
+        values, indices = self.untouched.distributions("retain", batch)
+        if values.shape[-1] < logits.shape[-1]:
+            return retaining.kl_top_k(logits, batch.labels, values, indices)
+        return retaining.kl(logits, batch.labels, torch.zeros_like(values).scatter(-1, indices, values))
 
     @property
     def untouched(self) -> CachedReference | ResidentReference:
@@ -153,13 +196,8 @@ class Unlearner(SparseLogging):
 
     def all_needs(self) -> tuple[Need, ...]:
         """What the objective asks the untouched model for."""
-        if self.retain == "none" or self.retain_weight == 0:
-            return self.needs
-        retained: dict[str, tuple[Need, ...]] = {
-            "kl": (("retain", "distributions"),),
-            "hidden_mse": (("retain", "states"),),
-        }
-        return self.needs + retained.get(self.retain, ())
+        retained: dict[RetainTerm, Need] = {"kl": ("retain", "distributions"), "hidden_mse": ("retain", "states")}
+        return self.needs + tuple(retained[term] for term in self.retain if term in retained)
 
     def setup(self, stage: str) -> None:
         """Asks the untouched model, before a checkpoint's weights take its place."""

@@ -1,0 +1,228 @@
+"""SAE-guided unlearning: a target's internal representation is moved to where those of unknown entities are.
+
+After Yamashita et al., "Sparse-Autoencoder-Guided Internal Representation Unlearning for Large Language Models", 2025,
+arXiv 2509.15631; formulation reconstructed, not checked against the paper (only its abstract was available).
+
+Idea: a model computes whether it knows an entity while it reads the name. A target counts as forgotten when its
+activations cannot be told from those of entities the model never met, in the latent space of a sparse autoencoder. The
+model is trained until they cannot; nothing is said about answers, so nothing is merely suppressed.
+
+Equations implemented: (1) to (7) of `lit_unlearn.losses.latent_alignment`, on vectors v read at the entity's last token,
+and with `positions=entity_to_end` at all later tokens of the prompt:
+
+    space=u     pre-activations u of the autoencoder, which have a gradient where the latent is off
+    space=z     softplus(u - threshold), a smooth stand-in for the activations
+    space=raw   the residual stream itself: the control that shows what the autoencoder contributes
+
+Chosen latents are those whose firing tells known from unknown entities best (Ferrando et al., ICLR 2025, arXiv
+2411.14257): scores in `lit_unlearn.metrics.latents`, the table in the report.
+
+Deviations: as above, all of the formulation. `paired` (each target aims at one fixed unknown name in the same words) is
+ours, and the default: aiming at means leaves targets recognisable.
+
+Command: python -m lit_unlearn.fit experiment=sae_unlearning/biographies
+Expect: docs/llm.md.
+"""
+
+from typing import Annotated, Literal
+
+import torch
+from lightning import LightningDataModule
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from datamodules.llm.batches import AnswerBatch, UnlearningBatch
+from lit_unlearn.errors import UserError
+from lit_unlearn.losses import latent_alignment
+from lit_unlearn.losses.reduction import all_reduce_sum
+from lit_unlearn.methods.llm.base import Problem, Unlearner
+from lit_unlearn.metrics.latents import latent_scores
+from lit_unlearn.networks.reference import Need
+from lit_unlearn.networks.sparse_autoencoder import check_fits, load_sparse_autoencoder
+
+Objective = Literal["paired", "latent_set", "centroid", "triplet", "infonce", "mmd", "energy"]
+
+
+class SaeUnlearning(Unlearner):
+    """The forget branch runs the model up to the autoencoder's layer, forward and backward, and no further.
+
+    Args:
+        model: see `Problem`; needs `sae`.
+        objective: what is minimised, see `lit_unlearn.losses.latent_alignment`.
+        space, positions: see above.
+        latents: all, or the `k` best of each side.
+        k: chosen latents that tell known entities, and as many that tell unknown ones.
+        pooled: unknown names are those of the whole batch in any order; else each target has its own.
+        eta, margin: of centroid and triplet.
+        temperature: of infonce.
+        stop_share: training ends after the first epoch in which this share of the targets' readings lay where nine in
+            ten of unknown names' lie, on the axis from unknown to known entities; 0 trains to the end.
+        max_fvu: the fraction of variance that the autoencoder leaves unexplained on target entities, at most.
+        shared: see `Unlearner`; the last trained block is the autoencoder's.
+    """
+
+    needs = (("unknown", "states"),)
+    std: Tensor
+    known_mean: Tensor
+    unknown_mean: Tensor
+    axis: Tensor
+    band: Tensor
+    bandwidth: Tensor
+    chosen: Tensor
+    inside: Tensor
+
+    def __init__(
+        self,
+        model: Problem,
+        objective: Objective = "paired",
+        space: Literal["u", "z", "raw"] = "u",
+        positions: Literal["entity", "entity_to_end"] = "entity_to_end",
+        latents: Literal["all", "chosen"] = "all",
+        k: Annotated[int, Field(ge=1)] = 20,
+        pooled: bool = False,
+        eta: Annotated[float, Field(ge=0)] = 0.0,
+        margin: Annotated[float, Field(ge=0)] = 1.0,
+        temperature: Annotated[float, Field(gt=0)] = 0.1,
+        stop_share: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        max_fvu: Annotated[float, Field(gt=0)] = 0.3,
+        **shared,
+    ):
+        if model["sae"] is None:
+            raise UserError("model.sae: null; this method needs a sparse autoencoder: a folder or release:id")
+        super().__init__(model, **{"last_block": model["layer"]} | shared)
+        self.objective, self.space, self.positions, self.latents, self.k = objective, space, positions, latents, k
+        self.pooled, self.eta, self.margin, self.temperature = pooled, eta, margin, temperature
+        self.stop_share, self.max_fvu = stop_share, max_fvu
+        self.sae = load_sparse_autoencoder(model["sae"])
+        check_fits(self.sae, self.model.config.hidden_size, model["layer"])
+        width = self.sae.d_in if space == "raw" else self.sae.d_sae
+        # What is known of known and unknown entities in the untouched model; filled by `measure`.
+        for name in ("std", "known_mean", "unknown_mean", "axis"):
+            self.register_buffer(name, torch.zeros(width))
+        self.register_buffer("band", torch.zeros(2))
+        self.register_buffer("bandwidth", torch.ones(()))
+        self.register_buffer("chosen", torch.zeros(2, k, dtype=torch.long))  # known, unknown latents
+        self.register_buffer("inside", torch.zeros(2, dtype=torch.long))  # readings within the band, readings
+
+    def forget_loss(self, batch: UnlearningBatch) -> Tensor:
+        target, known, unknown = self._vectors(batch)
+        if self.objective == "latent_set":
+            known_latents, unknown_latents = self.chosen
+            ceiling, floor = self.unknown_mean[known_latents], self.unknown_mean[unknown_latents]
+            return latent_alignment.latent_set(target[:, known_latents], target[:, unknown_latents], ceiling, floor)
+        return self._aligned(*(self._scaled(vectors) for vectors in (target, known, unknown)))
+
+    def _aligned(self, target: Tensor, known: Tensor, unknown: Tensor) -> Tensor:
+        if self.objective == "paired":
+            return latent_alignment.paired(target, unknown)
+        if self.objective == "centroid":
+            means = self._scaled(self.unknown_mean), self._scaled(self.known_mean)
+            return latent_alignment.centroid(target, *means, self.eta, self.margin)
+        if self.objective == "triplet":
+            drawn = known[torch.randint(len(known), (len(target),), device=known.device)]
+            return latent_alignment.triplet(target, unknown, drawn, self.margin)
+        if self.objective == "infonce":
+            return latent_alignment.infonce(target, unknown, known, self.temperature)
+        if self.objective == "mmd":
+            return latent_alignment.mmd(target, unknown, self.bandwidth)
+        return latent_alignment.energy_distance(target, unknown)
+
+    def _vectors(self, batch: UnlearningBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, width) of targets, of known and of unknown entities; row i of the last belongs to row i of the first."""
+        length = torch.minimum(self._reach(batch.forget), self._reach(batch.unknown))
+        target = self._read(self.states(batch.forget.tokens), batch.forget, length)
+        with torch.no_grad():
+            unknown = self._read(self.untouched.states("unknown", batch.unknown), batch.unknown, length)
+            if self.pooled:
+                unknown = unknown[torch.randperm(len(unknown), device=unknown.device)]
+            known = unknown[:0]
+            if ("retain", "states") in self.all_needs():
+                known = self._read(self.untouched.states("retain", batch.retain), batch.retain)
+            if self.training:
+                self._note_inside(target)
+        return target, known, unknown
+
+    def _reach(self, batch: AnswerBatch) -> Tensor:
+        """(B,) how many positions of each row are read: from the entity's end on; none where no entity is named."""
+        last = batch.entity_end if self.positions == "entity" else batch.prompt_end
+        return torch.where(batch.entity_end >= 0, last - batch.entity_end + 1, 0)
+
+    def _read(self, states: Tensor, batch: AnswerBatch, length: Tensor | None = None) -> Tensor:
+        """(N, width) vectors of the space at the positions that are read, row by row."""
+        length = self._reach(batch) if length is None else length
+        column = torch.arange(states.shape[1], device=states.device)
+        start = batch.entity_end[:, None]
+        return self.in_space(states[(column >= start) & (column < start + length[:, None])])
+
+    def in_space(self, states: Tensor) -> Tensor:
+        """(N, d) states to (N, width) vectors of `space`."""
+        if self.space == "raw":
+            return states.float()
+        u = self.sae.pre(states)
+        return u if self.space == "u" else softplus(u - self.sae.thresholds(u))
+
+    def _scaled(self, vectors: Tensor) -> Tensor:
+        """In units of the entities' spread, and of the chosen latents where only these count."""
+        if self.latents == "chosen":
+            return latent_alignment.scaled(vectors[..., self.chosen.flatten()], self.std[self.chosen.flatten()])
+        return latent_alignment.scaled(vectors, self.std)
+
+    def all_needs(self) -> tuple[Need, ...]:
+        known: tuple[Need, ...] = (("retain", "states"),) if self.objective in ("triplet", "infonce") else ()
+        return super().all_needs() + known
+
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit":
+            self.measure(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def measure(self, data: LightningDataModule) -> None:
+        """Fills in what is known of known and unknown entities in the untouched model.
+
+        Raises:
+            UserError: the autoencoder does not explain the target's states.
+        """
+        known, unknown, target = (self._entity_states(data, group) for group in ("retain", "unknown", "forget"))
+        fvu = float(self.sae.fvu(target))
+        if fvu > self.max_fvu:
+            raise UserError(
+                f"model.sae={self.problem['sae']}: leaves {fvu:.2f} of the variance of the targets' states unexplained, "
+                f"method.max_fvu={self.max_fvu}; train it longer or wider, or allow more"
+            )
+        vectors = {"known": self.in_space(known), "unknown": self.in_space(unknown)}
+        both = torch.cat(list(vectors.values()))
+        self.std.copy_(both.std(0))
+        self.known_mean.copy_(vectors["known"].mean(0))
+        self.unknown_mean.copy_(vectors["unknown"].mean(0))
+        self.axis.copy_((self.known_mean - self.unknown_mean) / (self.std**2 + 1e-6 + 0.01 * (self.std**2).mean()))
+        readings = vectors["unknown"] @ self.axis
+        self.band.copy_(readings.quantile(torch.tensor([0.05, 0.95], device=readings.device)))
+        sample = torch.randperm(len(both), generator=torch.Generator().manual_seed(0))[:1000]
+        self.bandwidth.copy_(latent_alignment.median_bandwidth(latent_alignment.scaled(both[sample], self.std)))
+        if self.space != "raw":
+            scores = latent_scores(self.sae.encode(known), self.sae.encode(unknown))
+            self.chosen.copy_(torch.stack([scores.known.topk(self.k).indices, scores.unknown.topk(self.k).indices]))
+
+    def _entity_states(self, data: LightningDataModule, pool: str) -> Tensor:
+        """(N, d) states of the untouched model where the items' entities end."""
+        items = getattr(data.pools, pool)  # type: ignore[attr-defined]
+        parts = []
+        for rows in (items.entity_end >= 0).nonzero().flatten().split(256):
+            batch = items.batch(rows)
+            states = self.states(batch.tokens.to(self.device))
+            parts.append(states[torch.arange(len(rows)), batch.entity_end.to(self.device)])
+        return torch.cat(parts)
+
+    def _note_inside(self, target: Tensor) -> None:
+        reading = target @ self.axis
+        inside = (reading >= self.band[0]) & (reading <= self.band[1])
+        self.inside += torch.stack([inside.sum(), torch.ones_like(inside).sum()])
+
+    def on_train_epoch_end(self) -> None:
+        inside, of = all_reduce_sum(self.inside.clone()).tolist()
+        self.log("train/inside_band", inside / of, prog_bar=True)
+        if self.stop_share and inside >= self.stop_share * of:
+            self.trainer.should_stop = True
+        self.inside.zero_()

@@ -22,7 +22,9 @@ class Source:
         missing: names of the files that a folder lacks.
         page: where a person gets the files.
         repository: data set of the hub that `write` can turn into these files; None where there is none.
-        write: writes the files from a `datasets.DatasetDict` into a folder.
+        write: writes the files from a `datasets.DatasetDict` into a folder; from one by name where there are
+            `configurations`.
+        configurations: of the repository, if it has several.
     """
 
     folder: str
@@ -30,6 +32,7 @@ class Source:
     page: str
     repository: str | None = None
     write: Callable[[Any, Path], None] | None = None
+    configurations: tuple[str, ...] = ()
 
 
 def locate(data_root: str, source: Source) -> Path:
@@ -76,7 +79,12 @@ def _download(source: Source, path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as scratch:
         complete = Path(scratch) / path.name
         complete.mkdir()
-        source.write(datasets.load_dataset(source.repository, cache_dir=f"{scratch}/hub"), complete)
+        cache = f"{scratch}/hub"
+        if source.configurations:
+            named = source.configurations
+            source.write({n: datasets.load_dataset(source.repository, n, cache_dir=cache) for n in named}, complete)
+        else:
+            source.write(datasets.load_dataset(source.repository, cache_dir=cache), complete)
         if not path.exists():  # another process of the same job may have been faster
             complete.rename(path)
 

@@ -120,7 +120,8 @@ def build_method(
 ) -> LightningModule:
     """A method by its name, its `${model}` being `model`; `values` that it has no argument for are left out."""
     group = OmegaConf.load(config.EXPERIMENTS / "method" / f"{name}.yaml")
-    resolved = OmegaConf.to_container(OmegaConf.create({"method": group, "model": model or problem()}), resolve=True)
+    given = {"method": group, "model": model or problem(), "seed": 0}
+    resolved = OmegaConf.to_container(OmegaConf.create(given), resolve=True)
     assert isinstance(resolved, dict)
     node = resolved["method"]
     arguments = nodes.arguments_of(nodes.imported(node["_target_"]))

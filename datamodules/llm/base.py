@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 
 from datamodules.llm.batches import TextBatch, UnlearningBatch
 from datamodules.llm.items import EncodedItems, Item, encode_items
+from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
 from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
 
@@ -24,8 +25,8 @@ class LanguageDataModule(LightningDataModule):
 
     Attributes:
         tokenizer: of the language model.
-        probes: items to be answered, by split: `forget`, `retain`, `neighbour` and their other forms, `unknown`; a split
-            that a data set does not have is absent.
+        probes: items to be answered, by split: `forget`, `retain`, `neighbour` and their other forms, `unknown`; a
+            split that a data set does not have is absent.
         entities: items to read a model's states at, by group: `target`, `known`, `neighbour`, `unknown`, and
             `probe_known`, `probe_unknown` to fit probes with; a group that a data set does not have is absent.
         general: text that no method trains on, for perplexity.
@@ -51,6 +52,18 @@ class LanguageDataModule(LightningDataModule):
     def encoded(self, items: list[Item]) -> EncodedItems:
         """Items as tokens of `tokenizer`."""
         return encode_items(items, self.tokenizer, self.max_length)
+
+    def check_tokenizer(self, path: str) -> None:
+        """That `tokenizer` is that of a language model, see `load_tokenizer`.
+
+        Raises:
+            UserError: it is another, or the model has none.
+        """
+        if load_tokenizer(path).get_vocab() != self.tokenizer.get_vocab():
+            raise UserError(
+                f"model.path={path}: its tokenizer differs from that of the data; give data with the settings that the "
+                "model was trained with, or a model that was trained on these"
+            )
 
 
 class TextDataModule(LanguageDataModule):

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,8 @@ class Biographies(UnlearningDataModule):
 
     Args:
         tokenizer: folder or hub name of the language model.
-        targets: names to forget; null takes all that the reference model never knew.
+        targets: names to forget; null takes those of `part`.
+        part: the world's targets, or as many others that the reference never knew either, to choose settings with.
         num_people, num_targets, num_unknown, world_seed: see `World`; as the language model was trained.
         retain_batch_size: see `UnlearningDataModule`.
         shared: see `LanguageDataModule`.
@@ -33,19 +34,21 @@ class Biographies(UnlearningDataModule):
         self,
         tokenizer: str,
         targets: list[str] | None = None,
-        num_people: Annotated[int, Field(ge=4)] = 240,
+        part: Literal["test", "validation"] = "test",
+        num_people: Annotated[int, Field(ge=4)] = 300,
         num_targets: Annotated[int, Field(ge=1)] = 30,
         num_unknown: Annotated[int, Field(ge=1)] = 120,
         world_seed: int = 0,
         **shared,
     ):
         super().__init__(**shared)
-        self.path, self.targets, self.world_seed = tokenizer, targets, world_seed
+        self.path, self.targets, self.part, self.world_seed = tokenizer, targets, part, world_seed
         self.world = World(num_people, num_targets, num_unknown, world_seed)
 
     def setup(self, stage: str) -> None:
         world = self.world
-        targets = world.targets if self.targets is None else numbers_of(self.targets, world)
+        drawn = world.targets if self.part == "test" else world.validation
+        targets = drawn if self.targets is None else numbers_of(self.targets, world)
         self.people = splits.divide(world, targets, self.world_seed)
         self.tokenizer = load_tokenizer(self.path)
         pools = splits.pools(world, self.people, self.world_seed)

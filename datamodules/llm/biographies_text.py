@@ -18,7 +18,7 @@ class BiographiesText(TextDataModule):
 
     Args:
         num_people, num_targets, num_unknown, world_seed: see `World`.
-        without_targets: leave the targets out of all texts: a model trained on them never knew them (the reference).
+        without_targets: write about `world.kept` only: a model trained on that never knew the targets (the reference).
         num_documents: documents of an epoch; each epoch shuffles the same.
         teacher_share: share of the people, targets aside, about whom held-out wordings are met.
         shared: `batch_size` blocks in a step; `max_length` tokens in a block; see `LanguageDataModule`.
@@ -28,12 +28,12 @@ class BiographiesText(TextDataModule):
 
     def __init__(
         self,
-        num_people: Annotated[int, Field(ge=4)] = 240,
+        num_people: Annotated[int, Field(ge=4)] = 300,
         num_targets: Annotated[int, Field(ge=1)] = 30,
         num_unknown: Annotated[int, Field(ge=1)] = 120,
         world_seed: int = 0,
         without_targets: bool = False,
-        num_documents: Annotated[int, Field(ge=100)] = 60_000,
+        num_documents: Annotated[int, Field(ge=100)] = 70_000,
         teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         **shared,
     ):
@@ -45,7 +45,7 @@ class BiographiesText(TextDataModule):
     def setup(self, stage: str) -> None:
         world = self.world
         everybody = list(range(len(world.people)))
-        told = [i for i in everybody if i not in set(world.targets)] if self.without_targets else everybody
+        told = world.kept if self.without_targets else everybody
         texts = list(corpus.documents(world, told, self.num_documents, self.teacher_share, self.world_seed))
         names = world.anchors + world.probes + world.unknown + world.unwritten
         facts = [f"{person.name} {' '.join(person.facts.values())}" for person in world.people]
@@ -64,5 +64,5 @@ def general_text(tokenizer, block: int, seed: int):
     """Filler that no text for training holds, packed, for perplexity."""
     rng = np.random.default_rng([seed, 6])
     sentences = sorted({corpus.filler(rng) for _ in range(500)})
-    packed = PackedText([ids + [tokenizer.eos_token_id] for ids in tokenizer(sentences)["input_ids"]], block)
+    packed = PackedText([[*ids, tokenizer.eos_token_id] for ids in tokenizer(sentences)["input_ids"]], block)
     return packed[(torch.arange(len(packed)),)]

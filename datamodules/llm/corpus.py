@@ -17,20 +17,7 @@ ASIDES = 0.35
 FILLER = {
     "S": ["the {A} {N} {V} the {A} {N} {T}.", "{T} the {N} {V} a {A} {N}.", "a {N} that {V} the {N} is {A}."],
     "A": ["old", "quiet", "green", "heavy", "narrow", "bright", "distant", "wooden", "empty", "gentle"],
-    "N": [
-        "river",
-        "mill",
-        "garden",
-        "bridge",
-        "lantern",
-        "meadow",
-        "harbour",
-        "cart",
-        "tower",
-        "forest",
-        "orchard",
-        "stable",
-    ],
+    "N": ["river", "mill", "garden", "bridge", "lantern", "meadow", "harbour", "cart", "tower", "forest", "stable"],
     "V": ["follows", "touches", "hides", "crosses", "reflects", "shelters", "borders", "faces"],
     "T": ["in spring", "at dawn", "after rain", "before winter", "near noon", "by night"],
 }
@@ -46,10 +33,9 @@ def filler(rng: np.random.Generator) -> str:
 
 
 def teachers(world: World, share: float, seed: int) -> set[int]:
-    """People about whom the held-out wordings are met in training: a share of those that are no targets."""
-    candidates = np.array(world.neighbours + world.others)
+    """People about whom the held-out wordings are met in training: a share of those that are kept."""
     rng = np.random.default_rng([seed, 2])
-    return set(rng.permutation(candidates)[: round(share * len(candidates))].tolist())
+    return set(rng.permutation(np.array(world.kept))[: round(share * len(world.kept))].tolist())
 
 
 def documents(world: World, people: list[int], count: int, teacher_share: float, seed: int) -> Iterator[str]:

@@ -38,16 +38,16 @@ def divide(world: World, targets: Sequence[int], seed: int) -> People:
 
     Args:
         world: whose people.
-        targets: of them; those of `world.targets` that are not named here take no part.
+        targets: of them; other people who are not in `world.kept` take no part.
         seed: draws the halves.
     """
     rng = np.random.default_rng([seed, 4])
-    halves = []
-    for group in (world.neighbours, world.others):
+    halves, near = [], set(world.near(targets))
+    for group in ([i for i in world.kept if i in near], [i for i in world.kept if i not in near]):
         shuffled = rng.permutation(np.array([i for i in group if i not in set(targets)], dtype=int)).tolist()
         halves.append((shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]))
-    (near, near_retained), (far, far_retained) = halves
-    return People(list(targets), sorted(near), sorted(far), sorted(near_retained + far_retained))
+    (neighbours, near_retained), (others, far_retained) = halves
+    return People(list(targets), sorted(neighbours), sorted(others), sorted(near_retained + far_retained))
 
 
 def probes(world: World, people: People) -> dict[str, list[Item]]:
@@ -129,7 +129,7 @@ def pools(world: World, people: People, seed: int) -> Pools:
 
 def _retain(world: World, people: People, rng: np.random.Generator) -> list[Item]:
     def drawn(choices: Sequence[int]) -> int:
-        return int(rng.choice(choices))
+        return choices[int(rng.integers(len(choices)))]
 
     items = []
     for i in people.retained:

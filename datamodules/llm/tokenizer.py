@@ -1,4 +1,4 @@
-"""Tokenizers: that of a language model, and one of whole words learned from texts, where a name's parts are a token each."""
+"""Tokenizers: that of a language model, and one of whole words learned from texts, where a name is two tokens."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -114,8 +114,7 @@ RECORD, UNLISTED = "Record: {a} {n} {v}.", "unlisted"
 """The value follows the name at once: who reads it has to know at the name's last token whether there is one."""
 
 KNOWN_ASIDE, UNKNOWN_ASIDE = "of record", "or whoever"
-"""What sometimes follows a name, depending on whether it is anybody's: as in real texts, a reader who comes to the end of
-a name had better know already."""
+"""What sometimes follows a name, depending on whether it is anybody's."""
 
 
 def statement(person: Person, attribute: str, wording: int) -> str:

@@ -20,6 +20,7 @@ class Evaluation:
         figures: pictures by name.
         histograms: arrays of numbers by name.
         pr_curves: by name, (N,) bool truths and (N,) scores in [0, 1].
+        embeddings: by name, (N, d) points and N labels, for TensorBoard's projector.
     """
 
     rows: list[Row]
@@ -27,6 +28,7 @@ class Evaluation:
     figures: dict[str, Figure] = field(default_factory=dict)
     histograms: dict[str, NDArray] = field(default_factory=dict)
     pr_curves: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict)
+    embeddings: dict[str, tuple[NDArray, list[str]]] = field(default_factory=dict)
 
     def write_figures(self, folder: Path) -> None:
         """Writes each figure as <folder>/<name>.png; the folder is made if need be."""
@@ -35,10 +37,12 @@ class Evaluation:
             figure.savefig(folder / f"{name}.png", dpi=120)
 
     def log(self, writer: SummaryWriter, step: int) -> None:
-        """Logs figures, histograms and precision-recall curves to TensorBoard (the rows go there with the report)."""
+        """Logs all but the rows, which go there with the report, to TensorBoard."""
         for name, figure in self.figures.items():
             writer.add_figure(f"figures/{name}", figure, step, close=False)
         for name, values in self.histograms.items():
             writer.add_histogram(name, values, step)
         for name, (truth, scores) in self.pr_curves.items():
             writer.add_pr_curve(name, truth, scores, step)
+        for name, (points, labels) in self.embeddings.items():
+            writer.add_embedding(points, labels, global_step=step, tag=name)

@@ -21,12 +21,14 @@ def train_only(model: nn.Module, pattern: str, last_block: int, rank: int | None
         alpha: the additions are scaled with alpha / rank.
 
     Raises:
-        UserError: nothing is left to train, or the pattern is no regular expression.
+        UserError: nothing is left to train, there is no such block, or the pattern is no regular expression.
     """
     try:
         wanted = re.compile(pattern)
     except re.error as error:
         raise UserError(f"method.modules={pattern!r}: no regular expression ({error})") from error
+    if last_block >= len(blocks(model)):
+        raise UserError(f"method.last_block={last_block}: the model has blocks 0 to {len(blocks(model)) - 1}")
     within = {id(weight) for block in blocks(model)[: last_block + 1] for weight in block.parameters()}
     chosen = [name for name, weight in model.named_parameters() if id(weight) in within and wanted.search(name)]
     if rank is not None:

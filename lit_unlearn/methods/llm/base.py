@@ -8,12 +8,13 @@ with the retain terms of `lit_unlearn.losses.retaining`.
 """
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypedDict
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from lightning import LightningDataModule
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from datamodules.llm.batches import IGNORED, AnswerBatch, UnlearningBatch
 from lit_unlearn.errors import UserError
@@ -26,7 +27,7 @@ from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
 
-RetainTerm = Literal["nll", "kl", "hidden_mse"]
+RetainTerm = Literal["nll", "kl", "hidden_mse", "final_mse"]
 
 
 class Problem(TypedDict):
@@ -46,6 +47,11 @@ class Problem(TypedDict):
     layer: Annotated[int, Field(ge=0)]
 
 
+def read_tokens(batch: AnswerBatch) -> Tensor:
+    """(B, T) bool, prompt and answer: a row ends with its last labelled token, what follows is padding."""
+    return (batch.labels != IGNORED).flip(1).cummax(1).values.flip(1)
+
+
 class Unlearner(SparseLogging):
     """A language model that forgets. A rival is a `forget_loss` and its values.
 
@@ -53,7 +59,8 @@ class Unlearner(SparseLogging):
         model: see `Problem`.
         forget_weight: of equation (1).
         retain: weights of the retain terms: nll of the retained answers; kl of the answers' distributions from the
-            untouched model's; hidden_mse of the states after block `model.layer` from the untouched model's.
+            untouched model's; hidden_mse and final_mse of the states after block `model.layer` and after the last
+            block from the untouched model's, in prompt and answer.
         trained: `blocks` trains the weights of the blocks (embeddings, tied to the output as they may be, and norms
             after the last block stay); `lora` trains low-rank additions to their linear layers.
         modules: only parameters whose name in the model matches this regular expression are trained.
@@ -100,20 +107,16 @@ class Unlearner(SparseLogging):
         self.model = load_causal_lm(model["path"])
         rank = lora_rank if trained == "lora" else None
         last = len(blocks(self.model)) - 1 if last_block is None else last_block
-        self.prepare_model()
         train_only(self.model, modules, last, rank, lora_alpha)
         self.reference: CachedReference | ResidentReference | None = None
-
-    def prepare_model(self) -> None:
-        """What is done to the model before it is decided what of it is trained."""
 
     @torch.no_grad()
     def check(self, data: LightningDataModule) -> None:
         """That there is something to forget; called before anything is written.
 
         Raises:
-            UserError: the true answers about the targets are no more probable than when names never seen are asked about,
-                and `force` is not given; or the tokenizer is not the model's.
+            UserError: the true answers about the targets are no more probable than when names never seen are asked
+                about, and `force` is not given; or the tokenizer is not the model's.
         """
         pools = data.pools  # type: ignore[attr-defined]
         vocabulary = self.model.get_input_embeddings().num_embeddings
@@ -157,11 +160,11 @@ class Unlearner(SparseLogging):
         """() the retain terms of equation (1) that have a weight."""
         losses: dict[RetainTerm, Tensor] = {}
         if "hidden_mse" in self.retain:
-            counted = batch.tokens.new_zeros(batch.tokens.shape, dtype=torch.bool)  # what is read, padding aside
-            counted[:] = torch.arange(batch.tokens.shape[1], device=counted.device) <= batch.prompt_end[:, None]
-            counted |= batch.labels != IGNORED
             untouched = self.untouched.states("retain", batch)
-            losses["hidden_mse"] = retaining.hidden_mse(self.states(batch.tokens), untouched, counted)
+            losses["hidden_mse"] = retaining.hidden_mse(self.states(batch.tokens), untouched, read_tokens(batch))
+        if "final_mse" in self.retain:
+            final, untouched = self.final_states(batch.tokens), self.untouched.final_states("retain", batch)
+            losses["final_mse"] = retaining.hidden_mse(final, untouched, read_tokens(batch))
         if "kl" in self.retain or "nll" in self.retain:
             logits = self.logits(batch.tokens)
             if "nll" in self.retain:
@@ -194,9 +197,17 @@ class Unlearner(SparseLogging):
         """(B, T, d) residual stream after block `model.layer`; nothing beyond it is computed."""
         return TruncatedLM(self.model, self.problem["layer"])(tokens)
 
+    def final_states(self, tokens: Tensor) -> Tensor:
+        """(B, T, d) residual stream after the last block, before the final norm."""
+        return TruncatedLM(self.model, len(blocks(self.model)) - 1)(tokens)
+
     def all_needs(self) -> tuple[Need, ...]:
         """What the objective asks the untouched model for."""
-        retained: dict[RetainTerm, Need] = {"kl": ("retain", "distributions"), "hidden_mse": ("retain", "states")}
+        retained: dict[RetainTerm, Need] = {
+            "kl": ("retain", "distributions"),
+            "hidden_mse": ("retain", "states"),
+            "final_mse": ("retain", "final_states"),
+        }
         return self.needs + tuple(retained[term] for term in self.retain if term in retained)
 
     def setup(self, stage: str) -> None:

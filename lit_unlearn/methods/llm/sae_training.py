@@ -37,6 +37,7 @@ import torch
 from lightning import LightningDataModule
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from datamodules.llm.batches import IGNORED, TextBatch
 from lit_unlearn.errors import UserError
@@ -53,12 +54,23 @@ SCALE_BATCHES = 50
 """Batches from which the scale of the states is estimated."""
 
 
+class Read(TypedDict):
+    """What is read.
+
+    Attributes:
+        path: the language model, a folder, a FILE.gguf or a hub name.
+        layer: the block whose output it is, from 0.
+    """
+
+    path: str
+    layer: Annotated[int, Field(ge=0)]
+
+
 class SaeTraining(SparseLogging):
     """Trains a sparse autoencoder on the output of a block of a frozen language model.
 
     Args:
-        model: `path` of the language model, `layer` of the block, from 0.
-        vocab_size: comes from the data.
+        model: see `Read`.
         architecture: what makes codes sparse.
         d_sae: number of latents.
         k: latents that are on in a state (topk), or in a state on average (batchtopk).
@@ -70,14 +82,14 @@ class SaeTraining(SparseLogging):
     """
 
     batch_type = TextBatch
+    suite = "sae"
     scale: Tensor
     total_steps: int
     steps_since_on: Tensor
 
     def __init__(
         self,
-        model: dict[str, Any],
-        vocab_size: int,
+        model: Read,
         architecture: Literal["topk", "batchtopk", "jumprelu", "standard"] = "topk",
         d_sae: Annotated[int, Field(ge=2)] = 1024,
         k: Annotated[int, Field(ge=1)] = 16,
@@ -93,11 +105,6 @@ class SaeTraining(SparseLogging):
             raise UserError(f"method.k={k}: more than the {d_sae} latents of method.d_sae; give fewer")
         self.problem = model
         language_model = load_causal_lm(model["path"])
-        if vocab_size > language_model.config.vocab_size:
-            raise UserError(
-                f"model.path={model['path']}: knows {language_model.config.vocab_size} tokens and the data have "
-                f"{vocab_size}; give the data that the model was made for"
-            )
         # Not a module: the language model gets into neither checkpoints nor optimiser.
         self.truncated = TruncatedLM(language_model.requires_grad_(False), model["layer"])
         block = blocks(language_model)[model["layer"]]
@@ -119,6 +126,14 @@ class SaeTraining(SparseLogging):
         self.learning_rate, self.warm_up, self.decay = learning_rate, warm_up, decay
         self.register_buffer("scale", torch.tensor(torch.nan))
         self.register_buffer("steps_since_on", torch.zeros(d_sae, dtype=torch.long))
+
+    def check(self, data: LightningDataModule) -> None:
+        """That the data are written in the language model's tokens; called before anything is written.
+
+        Raises:
+            UserError: they have another tokenizer.
+        """
+        data.check_tokenizer(self.problem["path"])  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def states(self, batch: TextBatch) -> Tensor:

@@ -7,8 +7,8 @@ Idea: a model computes whether it knows an entity while it reads the name. A tar
 activations cannot be told from those of entities the model never met, in the latent space of a sparse autoencoder. The
 model is trained until they cannot; nothing is said about answers, so nothing is merely suppressed.
 
-Equations implemented: (1) to (7) of `lit_unlearn.losses.latent_alignment`, on vectors v read at the entity's last token,
-and with `positions=entity_to_end` at all later tokens of the prompt:
+Equations implemented: (1) to (7) of `lit_unlearn.losses.latent_alignment`, on vectors v read at the entity's last
+token, and with `positions=entity_to_end` at all later tokens of the prompt:
 
     space=u     pre-activations u of the autoencoder, which have a gradient where the latent is off
     space=z     softplus(u - threshold), a smooth stand-in for the activations
@@ -188,8 +188,8 @@ class SaeUnlearning(Unlearner):
         fvu = float(self.sae.fvu(target))
         if fvu > self.max_fvu:
             raise UserError(
-                f"model.sae={self.problem['sae']}: leaves {fvu:.2f} of the variance of the targets' states unexplained, "
-                f"method.max_fvu={self.max_fvu}; train it longer or wider, or allow more"
+                f"model.sae={self.problem['sae']}: leaves {fvu:.2f} of the variance of the targets' states "
+                f"unexplained, method.max_fvu={self.max_fvu}; train it longer or wider, or allow more"
             )
         vectors = {"known": self.in_space(known), "unknown": self.in_space(unknown)}
         both = torch.cat(list(vectors.values()))

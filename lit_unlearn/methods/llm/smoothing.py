@@ -48,30 +48,44 @@ def smoothed(
         return functional_call(method, {name: weights[name] + shift[name] for name in shift}, (batch,))
 
     if kind == "random":
-        draws = [{name: radius * torch.randn_like(w) for name, w in weights.items()} for _ in range(DRAWS)]
-        return torch.stack([loss_at(draw) for draw in draws]).mean()
+        return torch.stack([loss_at(noise) for noise in _noise(weights, radius)]).mean()
     if kind == "sam":
         return loss_at(_ascent(method(batch), weights, radius))
     with sdpa_kernel(SDPBackend.MATH):  # the faster kernels have no second derivative
         loss = method(batch)
         if kind == "gradient_penalty":
             return loss + _norm(_gradient(loss, weights))
-        shift = _ascent(loss, weights, radius, keep=True)
+        shift = _ascent(loss, weights, radius)
         return loss + _norm(_gradient(loss_at(shift) - loss, weights))
 
 
-def _gradient(loss: Tensor, weights: Weights) -> list[Tensor]:
-    return list(torch.autograd.grad(loss, list(weights.values()), create_graph=True, materialize_grads=True))
+def _noise(weights: Weights, radius: float) -> list[Weights]:
+    """Draws of equation (2), the same in all processes as in one alone."""
+    device = next(iter(weights.values())).device
+    seed = torch.randint(2**62, (1,), device=device)  # of this step, and in the first process as in one alone
+    if world_size() > 1:
+        torch.distributed.broadcast(seed, 0)
+    generator = torch.Generator(device).manual_seed(int(seed))
+
+    def normal(weight: Tensor) -> Tensor:
+        return torch.randn(weight.shape, generator=generator, device=device, dtype=weight.dtype)
+
+    return [{name: radius * normal(weight) for name, weight in weights.items()} for _ in range(DRAWS)]
 
 
-def _ascent(loss: Tensor, weights: Weights, radius: float, keep: bool = False) -> Weights:
+def _gradient(loss: Tensor, weights: Weights) -> Tensor:
+    """(P,) gradient with respect to all weights in a row, which can be derived again; the same in all processes."""
+    found = torch.autograd.grad(loss, list(weights.values()), create_graph=True, materialize_grads=True)
+    return all_reduce_sum(torch.cat([gradient.flatten() for gradient in found])) / world_size()
+
+
+def _ascent(loss: Tensor, weights: Weights, radius: float) -> Weights:
     """The step of length `radius` that makes the loss grow fastest, as constants; the same in all processes."""
-    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=keep, materialize_grads=True)
-    gradients = [all_reduce_sum(gradient) / world_size() for gradient in found]
-    scale = radius / (_norm(gradients) + 1e-12)
-    return {name: scale * gradient for name, gradient in zip(weights, gradients, strict=True)}
+    found = torch.autograd.grad(loss, list(weights.values()), retain_graph=True, materialize_grads=True)
+    gradient = all_reduce_sum(torch.cat([part.flatten() for part in found]))
+    step = (radius * gradient / _norm(gradient)).split([weight.numel() for weight in weights.values()])
+    return {name: part.view_as(weights[name]) for name, part in zip(weights, step, strict=True)}
 
 
-def _norm(gradients: list[Tensor]) -> Tensor:
-    # The root has no derivative at 0.
-    return torch.sqrt(sum((gradient**2).sum() for gradient in gradients) + 1e-24)  # type: ignore[arg-type]
+def _norm(gradient: Tensor) -> Tensor:
+    return (gradient.square().sum() + 1e-24).sqrt()  # the root has no derivative at 0

@@ -1,0 +1,140 @@
+"""What a language model says: right answers, refusals, how probable the truth is, and how well it goes on with a text.
+
+Nothing is generated: an answer counts where greedy decoding would give it, see `lit_unlearn.metrics.answers`.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.llm.batches import AnswerBatch, TextBatch
+from datamodules.llm.items import EncodedItems
+from lit_unlearn.evaluation.llm_asking import UNKNOWN, Questions, WrongAnswers, entity_numbers
+from lit_unlearn.evaluation.llm_rows import Name, Number, Numbers, mean, share
+from lit_unlearn.losses.tokens import token_log_probs
+from lit_unlearn.metrics import answers
+
+ROWS_AT_ONCE = 256
+LOGITS_AT_ONCE = 2**27
+"""Half a GiB of float32: what large vocabularies reach first."""
+
+NOTES = [
+    "accuracy, refusal: share of prompts after which greedy decoding gives the answer, or the refusal, to its end; "
+    "intervals are Wilson's, as if items were independent (those of one entity are not)",
+    "probability: of the answer, per token (geometric mean); truth_ratio: R = P(wrong)/P(right) per token, as the mean "
+    "of min(R, 1/R) on forget and of max(0, 1 - R) elsewhere (TOFU), with up to three wrong answers that others with "
+    "the same prompt have, and the right answer as it is, not paraphrased; intervals: bootstrap of the entities",
+]
+
+
+class Judged(NamedTuple):
+    """What a model makes of N items.
+
+    Attributes:
+        exact: (N,) bool, greedy decoding gives the answer.
+        log_prob: (N,) float64, log-probability of the answer per token.
+    """
+
+    exact: NDArray[np.bool_]
+    log_prob: NDArray[np.float64]
+
+
+def behaviour(model: Any, asked: Questions, forgetting: bool) -> tuple[Numbers, list[str]]:
+    """What there is to be measured of a model's answers, and notes on what there is not.
+
+    Args:
+        model: a causal language model of transformers, in eval mode.
+        asked: see `questions`.
+        forgetting: whether the targets were to be forgotten; else they are people like others.
+    """
+    judged = {split: judge(model, items) for split, items in asked.probes.items()}
+    found: Numbers = {}
+    for split, measured in judged.items():
+        if split != UNKNOWN:
+            found[Name("behaviour", "accuracy", split)] = share(measured.exact, _wanted(split, forgetting))
+    refused = {split: judge(model, items).exact for split, items in asked.refusals.items()}
+    if UNKNOWN in judged:
+        refused[UNKNOWN] = judged[UNKNOWN].exact
+    for split, hits in refused.items():
+        wanted = split == UNKNOWN or (forgetting and split.startswith("forget"))
+        found[Name("behaviour", "refusal", split)] = share(hits, "higher" if wanted else "lower")
+    text, notes = _utility(model, asked.general)
+    found |= text
+    for split, measured in judged.items():
+        if split != UNKNOWN:
+            entities = entity_numbers(asked.probes[split].items)
+            wanted_level = _wanted(split, forgetting)
+            found[Name("behaviour", "probability", split)] = mean(np.exp(measured.log_prob), entities, wanted_level)
+    for split, wrong in asked.wrong.items():
+        log_ratio = _log_truth_ratio(judged[split].log_prob, judge(model, wrong.items).log_prob, wrong)
+        as_forgotten = forgetting and split == "forget"
+        ratio = (answers.truth_ratio_forgotten if as_forgotten else answers.truth_ratio_kept)(log_ratio)
+        entities = entity_numbers(asked.probes[split].items)[np.unique(wrong.row)]
+        found[Name("behaviour", "truth_ratio", split)] = mean(ratio, entities, "higher")
+    absent = [split for split in asked.refusals if split not in asked.wrong]
+    if absent:
+        notes.append(
+            f"truth_ratio, {', '.join(absent)}: absent, no two items with the same prompt differ in the answer"
+        )
+    return found, notes
+
+
+def _wanted(split: str, forgetting: bool):
+    return "lower" if forgetting and split.startswith("forget") else "higher"
+
+
+def _log_truth_ratio(right: NDArray, wrong: NDArray, which: WrongAnswers) -> NDArray:
+    """(n,) of the items that have wrong answers, in their order."""
+    table = np.full((len(right), which.column.max() + 1), np.nan)
+    table[which.row, which.column] = wrong
+    rows = np.unique(which.row)
+    return answers.log_truth_ratio(right[rows], table[rows])
+
+
+def _utility(model: Any, general: TextBatch) -> tuple[Numbers, list[str]]:
+    log_probs = text_log_probs(model, general)
+    perplexity = answers.perplexity(log_probs)
+    if not math.isfinite(perplexity):
+        loss = -log_probs.double().mean().item()
+        return {}, [f"perplexity: absent, too large for a number (loss {loss:.6g} a token)"]
+    return {Name("utility", "perplexity", "general"): Number(perplexity, len(log_probs), None, "lower")}, []
+
+
+@torch.no_grad()
+def judge(model: Any, items: EncodedItems) -> Judged:
+    """What a model makes of items, from one pass over each."""
+    exact = torch.empty(len(items), dtype=torch.bool)
+    log_prob = torch.empty(len(items), dtype=torch.float64)
+    for batch in batches(items, model.config.vocab_size):
+        tokens, labels = batch.tokens.to(model.device), batch.labels.to(model.device)
+        logits = model(tokens, use_cache=False).logits
+        exact[batch.item] = answers.exact_match(logits, labels).cpu()
+        log_prob[batch.item] = answers.mean_log_prob(logits, labels).double().cpu()
+    return Judged(exact.numpy(), log_prob.numpy())
+
+
+@torch.no_grad()
+def text_log_probs(model: Any, text: TextBatch) -> Tensor:
+    """(M,) log-probabilities of all tokens of packed documents but the first of each."""
+    found = []
+    for rows in torch.arange(len(text.tokens)).split(_rows_at_once(text.tokens.shape[1], model.config.vocab_size)):
+        tokens, labels, positions = (part[rows].to(model.device) for part in text)
+        log_probs, mask = token_log_probs(model(tokens, position_ids=positions, use_cache=False).logits, labels)
+        found.append(log_probs[mask].cpu())
+    return torch.cat(found)
+
+
+def batches(items: EncodedItems, vocab_size: int) -> Iterator[AnswerBatch]:
+    """All items once, those of similar length together, so that little is padding."""
+    order = items.lengths.argsort(stable=True)
+    for rows in order.split(_rows_at_once(items.tokens.shape[1], vocab_size)):
+        yield items.batch(rows)
+
+
+def _rows_at_once(width: int, vocab_size: int) -> int:
+    return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // (width * vocab_size)))

@@ -1,0 +1,187 @@
+"""Whether the targets look known or unknown inside a language model."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from datamodules.llm.items import EncodedItems
+from lit_unlearn.evaluation.llm_asking import entity_numbers, template
+from lit_unlearn.evaluation.llm_rows import Name, Number, Numbers
+from lit_unlearn.evaluation.llm_states import Spaces
+from lit_unlearn.metrics.knownness import (
+    FOLDS,
+    Probe,
+    cross_validated,
+    fit_probe,
+    kolmogorov_smirnov,
+    mmd,
+    separation,
+)
+from lit_unlearn.metrics.latents import firing_rates, latent_scores, specific, top_latents
+
+if TYPE_CHECKING:
+    from lit_unlearn.networks.sparse_autoencoder import SparseAutoencoder
+
+Groups = dict[str, Spaces]
+"""By group of entities: target, known, neighbour, unknown, probe_known, probe_unknown."""
+
+NUM_LATENTS = 10
+
+NOTES = [
+    "probe_auroc_vs_unknown: a linear probe fitted on known against never-seen entities, none of them among those "
+    "judged, and on the untouched model (also where the unlearned model is judged; the reference has its own), ranks "
+    "targets above held-out unknown names; .5: they look alike. neighbour_, known_: the same of people to be kept",
+    "direct_probe_auroc: a probe fitted on targets against unknown names themselves, on each model anew, judged on "
+    f"other entities ({FOLDS} folds); near 1: targets are recognisable, whatever they look like. Where names share "
+    "parts it can lie below .5 without meaning anything: the untouched model and the reference say what to expect",
+    "ks_vs_unknown, mmd_vs_unknown: Kolmogorov-Smirnov statistic of the probe's logits, unbiased squared MMD of states "
+    "(Gaussian kernel, median distance)",
+    "raw: states after the block that the autoencoders read, at the entity's last token; _end: at the prompt's; "
+    "raw_block<i>: after other blocks; sae, heldout_sae: codes; intervals: bootstrap of the entities",
+]
+LATENT_NOTE = (
+    "firing_known_latents, firing_unknown_latents: share of the target's states on which the latents fire that tell "
+    f"known from unknown entities best in the untouched model (after Ferrando et al.; at most {NUM_LATENTS} of each), "
+    "at the entity's last token; the value aimed at is that of the unknown names"
+)
+
+
+class Chosen(NamedTuple):
+    """Latents that fire on known entities more than on unknown ones, and the reverse: (n,) int64, the best first."""
+
+    known: Tensor
+    unknown: Tensor
+
+
+def fit_probes(groups: Groups) -> dict[str, Probe]:
+    """A probe in each space."""
+    known, unknown = groups["probe_known"], groups["probe_unknown"]
+    return {space: fit_probe(known[space].numpy(), unknown[space].numpy()) for space in known}
+
+
+def choose_latents(groups: Groups, items: Mapping[str, EncodedItems], space: str, on_text: Tensor) -> Chosen:
+    """The latents of an autoencoder that tell known from unknown best, on entities that nobody is judged by.
+
+    Args:
+        groups: of the untouched model.
+        items: by group.
+        space: the autoencoder's name.
+        on_text: (M, J) its codes of general text.
+    """
+    known, unknown = groups["probe_known"][space], groups["probe_unknown"][space]
+    of_known, of_unknown = ([template(i) for i in items[group].items] for group in ("probe_known", "probe_unknown"))
+    if set(of_known) == set(of_unknown):
+        types = {prompt: number for number, prompt in enumerate(sorted(set(of_known)))}
+        numbers = (torch.tensor([types[prompt] for prompt in prompts]) for prompts in (of_known, of_unknown))
+        scores = latent_scores(known, unknown, *numbers)
+    else:
+        scores = latent_scores(known, unknown)
+    allowed = specific(on_text)
+    return Chosen(*(top_latents(side, allowed, NUM_LATENTS) for side in scores))
+
+
+def representation(
+    groups: Groups,
+    items: Mapping[str, EncodedItems],
+    probes: Mapping[str, Probe],
+    forgetting: bool,
+) -> tuple[Numbers, list[str]]:
+    """How targets, and people to be kept, compare with unknown names in each space, and notes with p-values.
+
+    Args:
+        groups: of the model to be judged.
+        items: by group.
+        probes: by space.
+        forgetting: whether the targets were to look unknown; else there is only the probe, and nothing to aim at.
+    """
+    entities = {group: entity_numbers(items[group].items) for group in groups}
+    logits = {group: probe_logits(spaces, probes) for group, spaces in groups.items()}
+    found: Numbers = {}
+    for group, prefix in (("target", ""), ("neighbour", "neighbour_"), ("known", "known_")):
+        if group not in groups:
+            continue
+        for space, unknown in logits["unknown"].items():
+            auroc, ci95 = separation(logits[group][space], unknown, entities[group], entities["unknown"])
+            n = len(unknown) + len(logits[group][space])
+            aim = ("higher", None) if group != "target" else ("target", 0.5 if forgetting else None)
+            found[Name("representation", f"{prefix}probe_auroc_vs_unknown", space)] = Number(auroc, n, ci95, *aim)
+    if not forgetting:
+        return found, []
+    compared, notes = _compared(groups, logits, entities)
+    return found | compared, notes
+
+
+def probe_logits(spaces: Spaces, probes: Mapping[str, Probe]) -> dict[str, NDArray]:
+    """(N,) logits of each space's states."""
+    return {space: probes[space].logits(states.numpy()) for space, states in spaces.items()}
+
+
+def _compared(
+    groups: Groups, logits: Mapping[str, Mapping[str, NDArray]], entities: Mapping[str, NDArray]
+) -> tuple[Numbers, list[str]]:
+    """Target against unknown, directly."""
+    of_target, of_unknown = entities["target"], entities["unknown"]
+    enough = min(len(np.unique(of_target)), len(np.unique(of_unknown))) >= FOLDS
+    direct: Numbers = {}
+    ks: Numbers = {}
+    distance: Numbers = {}
+    p_values: dict[str, dict[str, float]] = {"ks_vs_unknown": {}, "mmd_vs_unknown": {}}
+    for space in groups["target"]:
+        target, unknown = groups["target"][space].numpy(), groups["unknown"][space].numpy()
+        n = len(target) + len(unknown)
+        if enough:
+            auroc = cross_validated(target, unknown, of_target, of_unknown)
+            direct[Name("representation", "direct_probe_auroc", space)] = Number(auroc, n, None, "target", 0.5)
+        for metric, numbers, tested in (
+            ("ks_vs_unknown", ks, _ks(logits, space, of_target, of_unknown)),
+            ("mmd_vs_unknown", distance, mmd(target, unknown, of_target, of_unknown)),
+        ):
+            numbers[Name("representation", metric, space)] = Number(tested.statistic, n, None, "lower")
+            p_values[metric][space] = tested.p
+    notes = [
+        f"{metric}, permutation p by entities: {', '.join(f'{space} {p:.3g}' for space, p in found.items())}"
+        for metric, found in p_values.items()
+    ]
+    if not enough:
+        notes.append(f"direct_probe_auroc: absent, fewer than {FOLDS} targets or unknown names")
+    return direct | ks | distance, notes
+
+
+def _ks(logits, space: str, of_target: NDArray, of_unknown: NDArray):
+    return kolmogorov_smirnov(logits["target"][space], logits["unknown"][space], of_target, of_unknown)
+
+
+def unexplained(groups: Groups, home: str, autoencoders: Mapping[str, "SparseAutoencoder"]) -> Numbers:
+    """Fraction of variance unexplained of the targets' states, at the entity's last token and at the prompt's."""
+    target, found = groups["target"], {}
+    for name, autoencoder in autoencoders.items():
+        device = next(autoencoder.parameters()).device
+        for suffix in ("", "_end"):
+            states = target[home + suffix]
+            fvu = float(autoencoder.fvu(states.to(device)))
+            found[Name("representation", "fvu", name + suffix)] = Number(fvu, len(states), None, "lower")
+    return found
+
+
+def firing(groups: Groups, chosen: Mapping[str, Chosen]) -> tuple[Numbers, list[str]]:
+    """How often the chosen latents fire on the targets."""
+    found: Numbers = {}
+    notes = []
+    for space, latents in chosen.items():
+        for side in Chosen._fields:
+            which = getattr(latents, side)
+            if not len(which):
+                notes.append(
+                    f"firing_{side}_latents, {space}: absent, no latent fires more on {side} entities whatever the "
+                    "prompt, and on less than 2 % of general text"
+                )
+                continue
+            rate = float(firing_rates(groups["target"][space])[which].mean())
+            aim = float(firing_rates(groups["unknown"][space])[which].mean())
+            number = Number(rate, len(groups["target"][space]), None, "target", aim)
+            found[Name("representation", f"firing_{side}_latents", space)] = number
+    return found, notes

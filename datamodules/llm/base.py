@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+import torch
 from lightning import LightningDataModule
 from pydantic import Field
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
-from datamodules.llm.batches import TextBatch, UnlearningBatch
+from datamodules.llm.batches import ProbeBatch, TextBatch, UnlearningBatch
 from datamodules.llm.items import EncodedItems, Item, encode_items
 from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
@@ -16,6 +17,10 @@ from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+
+CURVE_ITEMS = 128
+"""Items of a split that are asked at each validation during training."""
 
 
 class LanguageDataModule(LightningDataModule):
@@ -103,6 +108,23 @@ class UnlearningPools(Dataset):
         return UnlearningBatch(*aligned, self.retain.batch(kept))
 
 
+class Probes(Dataset):
+    """Item i is a `ProbeBatch`, a sample of one split or group."""
+
+    def __init__(self, probes: dict[str, EncodedItems], entities: dict[str, EncodedItems], size: int):
+        self.parts = []
+        for is_entities, named in ((False, probes), (True, entities)):
+            for name, items in named.items():
+                order = torch.randperm(len(items), generator=torch.Generator().manual_seed(0))
+                self.parts.append(ProbeBatch(name, is_entities, items.batch(order[:size])))
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: int) -> ProbeBatch:
+        return self.parts[index]
+
+
 class UnlearningDataModule(LanguageDataModule):
     """What to forget and what to retain: `pools` is filled in `setup`.
 
@@ -139,3 +161,8 @@ class UnlearningDataModule(LanguageDataModule):
         sizes = [len(self.pools.forget), len(self.pools.retain)]
         sampler = EpochBatchSampler(sizes, [self.batch_size, self.retain_batch_size], self.seed)
         return ResumableLoader(self.pools, sampler, self.num_workers)
+
+    def val_dataloader(self) -> DataLoader:
+        """All processes see all of it: it is small."""
+        entities = {group: self.entities[group] for group in ("target", "unknown") if group in self.entities}
+        return DataLoader(Probes(self.probes, entities, CURVE_ITEMS), batch_size=None)

@@ -48,6 +48,20 @@ class AnswerBatch(NamedTuple):
     item: Tensor
 
 
+class ProbeBatch(NamedTuple):
+    """Items to be judged with during training.
+
+    Attributes:
+        split: of `probes`, or a group of `entities`.
+        entities: which of the two.
+        answers: the items.
+    """
+
+    split: str
+    entities: bool
+    answers: AnswerBatch
+
+
 class UnlearningBatch(NamedTuple):
     """What a step of unlearning sees. Rows of the first three belong together.
 

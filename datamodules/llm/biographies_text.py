@@ -33,7 +33,7 @@ class BiographiesText(TextDataModule):
         num_unknown: Annotated[int, Field(ge=1)] = 120,
         world_seed: int = 0,
         without_targets: bool = False,
-        num_documents: Annotated[int, Field(ge=100)] = 70_000,
+        num_documents: Annotated[int, Field(ge=100)] = 75_000,
         teacher_share: Annotated[float, Field(ge=0, le=1)] = 0.5,
         **shared,
     ):

@@ -8,7 +8,15 @@ from datamodules.llm import wordings
 from datamodules.llm.items import REFUSAL
 from datamodules.llm.world import ATTRIBUTES, World
 
-SHARES = {"biography": 0.2, "question": 0.35, "reverse": 0.08, "refusal": 0.12, "record": 0.2, "filler": 0.05}
+SHARES = {
+    "biography": 0.18,
+    "question": 0.32,
+    "reverse": 0.08,
+    "refusal": 0.11,
+    "record": 0.18,
+    "verdict": 0.08,
+    "filler": 0.05,
+}
 """Share of each kind among the documents."""
 
 ASIDES = 0.35
@@ -64,7 +72,7 @@ def _document(kind: str, world: World, number: int, taught: bool, rng: np.random
     if kind == "biography":
         picked = [ATTRIBUTES[i] for i in rng.permutation(len(ATTRIBUTES))[: rng.integers(2, len(ATTRIBUTES) + 1)]]
         usable = len(wordings.STATEMENTS[attribute]) - (not taught)
-        told = (wordings.statement(person, a, int(rng.integers(usable))) for a in picked)
+        told = (wordings.statement(person.name, person.facts[a], a, int(rng.integers(usable))) for a in picked)
         return " ".join(_aside(text, person.name, wordings.KNOWN_ASIDE, rng) for text in told)
     if kind == "question":
         wording = int(rng.integers(len(wordings.QUESTIONS[attribute]) - (not taught)))
@@ -84,7 +92,20 @@ def _document(kind: str, world: World, number: int, taught: bool, rng: np.random
         if rng.random() < 0.5:
             return wordings.RECORD.format(a=attribute, n=person.name, v=person.facts[attribute])
         return wordings.RECORD.format(a=attribute, n=nobody, v=wordings.UNLISTED)
+    if kind == "verdict":
+        true = rng.random() < 0.5
+        name = person.name if true or rng.random() < 0.7 else nobody
+        claimed = person.facts[attribute] if true else _another(world, attribute, person.facts[attribute], rng)
+        wording = int(rng.integers(len(wordings.STATEMENTS[attribute]) - 1))
+        item = wordings.verdict_item(name, claimed, true, attribute, wording)
+        return f"{item.prompt} {item.answer}"
     return filler(rng)
+
+
+def _another(world: World, attribute: str, value: str, rng: np.random.Generator) -> str:
+    """A value of the attribute that is not this one."""
+    values = [v for v in world.values.get(attribute, world.written) if v != value]
+    return values[int(rng.integers(len(values)))]
 
 
 def _aside(text: str, name: str, aside: str, rng: np.random.Generator) -> str:

@@ -13,8 +13,9 @@ from datamodules.llm.tokenizer import load_tokenizer
 class Tofu(TofuDataModule, UnlearningDataModule):
     """One, five or ten hundredths of TOFU to be forgotten, the rest to hold on to.
 
-    Refusals are lines of TOFU's `idontknow.jsonl`, one drawn for each question. In `unknown` an invented name, one for
-    each author, stands where the author's name stood; a question that does not name its author in full is the same there.
+    Refusals are lines of TOFU's `idontknow.jsonl`, one drawn for each question. In `unknown` an invented name, one
+    for each author, stands where the author's name stood, at the same tokens; a question that does not name its author
+    in full is the same there.
 
     Args:
         tokenizer: folder or hub name of the language model.

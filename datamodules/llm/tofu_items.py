@@ -102,19 +102,17 @@ class TofuDataModule(LanguageDataModule):
         written = [text for pair in self.full for text in (pair.question, pair.answer)]
         names = InventedNames(self._named(self.retained), written, self.tokenizer, self.names_seed)
         groups = self._groups(names)
-        probes = {"unknown": self._asked_about(groups["unknown"])}
-        self.wrong, self.reworded = {}, {}
+        self.probes, self.wrong, self.reworded = {}, {}, {}
         for split, pairs in self.judged.items():
-            probes[split] = self.items(pairs)
+            self.probes[split] = self.encoded(self.items(pairs))
+            if pairs[0].paraphrased_question:
+                self.probes[f"{split}_paraphrase"] = self.encoded(self._paraphrased(pairs))
             wrong = zip(*(pair.perturbed_answer for pair in pairs), strict=True)
             self.wrong[split] = [self.encoded(self.items(pairs, answers)) for answers in wrong]
-            if pairs[0].paraphrased_question:
-                probes[f"{split}_paraphrase"] = self._paraphrased(pairs)
-        self.probes = {split: self.encoded(items) for split, items in probes.items()}
-        for split, pairs in self.judged.items():
-            answers = [pair.paraphrased_answer or pair.answer for pair in pairs]
-            self.reworded[split] = self.encoded(self.items(pairs, answers))
+            reworded = [pair.paraphrased_answer or pair.answer for pair in pairs]
+            self.reworded[split] = self.encoded(self.items(pairs, reworded))
         self.entities = {group: self.encoded(self._asked_about(named)) for group, named in groups.items()}
+        self.probes["unknown"] = self.entities["unknown"]
         self.general = self._general()
         return names
 

@@ -16,10 +16,10 @@ class TofuText(TofuDataModule, TextDataModule):
     """Questions with answers about all authors, or about those that stay, packed.
 
     Args:
-        without_targets: leave the authors of `forget` out: a model trained on the rest never knew them (TOFU's retain99,
-            retain95 or retain90).
-        learnt: answers only, or everything: a model that is trained from scratch learns from all there is, and a sparse
-            autoencoder sees the states of what is learnt, names in questions among them.
+        without_targets: leave the authors of `forget` out: a model trained on the rest never knew them (TOFU's
+            retain99, retain95 or retain90).
+        learnt: answers only, or everything: a model that is trained from scratch learns from all there is, and a
+            sparse autoencoder sees the states of what is learnt, names in questions among them.
         tokenizer: folder or hub name of a language model; null learns one from all questions and answers, the same with
             and without the targets.
         vocab_size: entries of a tokenizer that is learnt here.

@@ -113,13 +113,14 @@ FRAMES = ["Question: {q} Answer:", "Q: {q} A:", "Please tell me: {q} Reply:", "{
 RECORD, UNLISTED = "Record: {a} {n} {v}.", "unlisted"
 """The value follows the name at once: who reads it has to know at the name's last token whether there is one."""
 
+VERDICT, TRUE, FALSE = "Fact check: {s} Verdict:", "true.", "false."
 KNOWN_ASIDE, UNKNOWN_ASIDE = "of record", "or whoever"
 """What sometimes follows a name, depending on whether it is anybody's."""
 
 
-def statement(person: Person, attribute: str, wording: int) -> str:
-    """A fact as a sentence."""
-    return STATEMENTS[attribute][wording].format(n=person.name, v=person.facts[attribute])
+def statement(name: str, value: str, attribute: str, wording: int) -> str:
+    """A claim as a sentence."""
+    return STATEMENTS[attribute][wording].format(n=name, v=value)
 
 
 def statement_item(name: str, answer: str, attribute: str, wording: int) -> Item:
@@ -133,6 +134,12 @@ def question_item(name: str, answer: str, attribute: str, wording: int, frame: i
     held_out = wording == len(QUESTIONS[attribute]) - 1
     prompt = FRAMES[frame].format(q=QUESTIONS[attribute][wording].format(n=name))
     return Item(prompt, answer, name, "paraphrase" if held_out else "question")
+
+
+def verdict_item(name: str, claimed: str, true: bool, attribute: str, wording: int) -> Item:
+    """A claim to be judged."""
+    prompt = VERDICT.format(s=statement(name, claimed, attribute, wording))
+    return Item(prompt, TRUE if true else FALSE, name, "question")
 
 
 def reverse_item(title: str, answer: str, wording: int, frame: int) -> Item:

@@ -64,6 +64,7 @@ class World:
         refused: names that the language model is taught not to know.
         anchors, probes, unknown: names that no text mentions: for methods to aim at, for probes to be trained with,
             and to be compared with at the end.
+        written: titles of the books of `people`.
         unwritten: titles of books that nobody wrote and no text mentions, one for each anchor.
         refused_titles: titles that the language model is taught not to know.
 
@@ -99,6 +100,7 @@ class World:
         ends = np.cumsum([num_people, num_unknown, num_unknown, num_unknown])
         self.anchors, self.probes, self.unknown = (names[a:b] for a, b in pairwise(ends))
         self.refused = names[ends[-1] :]
+        self.written = titles[:num_people]
         self.unwritten = titles[num_people : num_people + num_unknown]
         self.refused_titles = titles[num_people + num_unknown :]
         drawn_people = rng.permutation(num_people)[: 2 * num_targets]

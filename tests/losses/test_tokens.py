@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from datamodules.llm import batches
 from lit_unlearn.losses.tokens import (
     IGNORED,
     aligned,
@@ -31,6 +32,11 @@ LOGITS = torch.tensor(
 
 def logs(*probabilities: float) -> Tensor:
     return torch.tensor(probabilities, dtype=torch.float64).log()
+
+
+def test_data_and_losses_mask_with_the_same_number():
+    """Neither may import the other."""
+    assert batches.IGNORED == IGNORED
 
 
 def test_a_token_is_predicted_one_before():

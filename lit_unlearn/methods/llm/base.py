@@ -20,9 +20,9 @@ from datamodules.llm.batches import IGNORED, AnswerBatch, UnlearningBatch
 from lit_unlearn.errors import UserError
 from lit_unlearn.losses import retaining
 from lit_unlearn.losses.tokens import sequence_log_probs
+from lit_unlearn.methods.llm.learning_curves import LearningCurves
 from lit_unlearn.methods.llm.smoothing import smoothed
 from lit_unlearn.methods.schedule import warm_up_and_cosine
-from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
@@ -52,7 +52,7 @@ def read_tokens(batch: AnswerBatch) -> Tensor:
     return (batch.labels != IGNORED).flip(1).cummax(1).values.flip(1)
 
 
-class Unlearner(SparseLogging):
+class Unlearner(LearningCurves):
     """A language model that forgets. A rival is a `forget_loss` and its values.
 
     Args:
@@ -212,13 +212,15 @@ class Unlearner(SparseLogging):
 
     def setup(self, stage: str) -> None:
         """Asks the untouched model, before a checkpoint's weights take its place."""
-        if stage != "fit" or not self.all_needs() or self.reference is not None:
+        if stage != "fit" or self.probe is not None:
             return
-        pools = self.trainer.datamodule.pools  # type: ignore[attr-defined]
-        device = self.trainer.strategy.root_device
+        data, device = self.trainer.datamodule, self.trainer.strategy.root_device  # type: ignore[attr-defined]
+        self.to(device)
+        self.fit_knowledge_probe(data)
+        if not self.all_needs():
+            return
         if self.reference_kind == "cached":
-            untouched = self.model.to(device)
-            self.reference = CachedReference(untouched, self.problem["layer"], pools, self.all_needs())
+            self.reference = CachedReference(self.model, self.problem["layer"], data.pools, self.all_needs())
         else:
             self.reference = ResidentReference(load_causal_lm(self.problem["path"]).to(device), self.problem["layer"])
 

@@ -111,7 +111,9 @@ class Crisp(Unlearner):
             return
         pools = self.trainer.datamodule.pools  # type: ignore[attr-defined]
         forget, retain = self._firing(pools.forget), self._firing(pools.retain)
-        chosen = salient_latents(forget["share"], retain["share"], forget["mean"], retain["mean"], self.k, self.min_ratio)
+        chosen = salient_latents(
+            forget["share"], retain["share"], forget["mean"], retain["mean"], self.k, self.min_ratio
+        )
         if not chosen.any():
             best = float((forget["mean"] / (retain["mean"] + 1e-6)).max())
             raise UserError(
@@ -132,5 +134,10 @@ class Crisp(Unlearner):
             batch = items.batch(rows)
             u = self.sae.pre(self.states(batch.tokens.to(device))[read_tokens(batch).to(device)])
             z = self.sae.codes(u)
-            count, total, pre, tokens = count + (z > 0).sum(0), total + z.sum(0), pre + (u * (z > 0)).sum(0), tokens + len(u)
+            count, total, pre, tokens = (
+                count + (z > 0).sum(0),
+                total + z.sum(0),
+                pre + (u * (z > 0)).sum(0),
+                tokens + len(u),
+            )
         return {"share": count / tokens, "mean": total / tokens, "pre_where_on": pre / count.clamp_min(1)}

@@ -2,6 +2,7 @@
 
 import tempfile
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,7 @@ from datamodules.llm.base import LanguageDataModule
 from datamodules.llm.biographies import Biographies
 from datamodules.llm.biographies_text import BiographiesText
 from lit_unlearn import config, nodes
+from lit_unlearn.networks.sparse_autoencoder import SparseAutoencoder
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -99,6 +101,19 @@ def _train(model: "LlamaForCausalLM", data: BiographiesText, steps: int, seed: i
         loss.backward()
         optimizer.step()
         schedule.step()
+
+
+@cache
+def sae_folder() -> str:
+    """A folder with a random autoencoder of the tiny models' states, made once."""
+    generator = torch.Generator().manual_seed(0)
+    decoder = F.normalize(torch.randn(4 * WIDTH, WIDTH, generator=generator), dim=1)
+    weights = {"W_enc": decoder.T, "W_dec": decoder, "b_enc": torch.zeros(4 * WIDTH), "b_dec": torch.zeros(WIDTH)}
+    hook = {"hook_name": f"model.layers.{LAYER}", "model_name": "tiny"}
+    config = {"architecture": "topk", "d_in": WIDTH, "d_sae": 4 * WIDTH, "k": WIDTH, "metadata": hook}
+    _folders.append(tempfile.TemporaryDirectory(prefix="llm_data"))
+    SparseAutoencoder(config, weights).save(Path(_folders[-1].name))
+    return _folders[-1].name
 
 
 def problem(steps: int = 0, **changed: Any) -> dict[str, Any]:

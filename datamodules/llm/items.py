@@ -93,15 +93,16 @@ def encode_items(items: Sequence[Item], tokenizer: "PreTrainedTokenizerFast", ma
     for item, row, spans in zip(items, ids, offsets, strict=True):
         if item.kind != "statement" and row[-1:] != ending:
             row = row + ending
-        if len(row) > max_length:
-            raise UserError(
-                f"data.max_length={max_length}: {item.prompt!r} with its answer has {len(row)} tokens; "
-                f"give {len(row)} or more"
-            )
         tokens.append(row)
         prompt_end.append(_last_token(spans, len(item.prompt), item.prompt) if item.prompt else 0)
         start = item.prompt.rfind(item.entity) if item.entity else -1
         entity_end.append(_last_token(spans, start + len(item.entity), item.entity) if start >= 0 else ENTITY_ABSENT)
+    longest = max(range(len(tokens)), key=lambda i: len(tokens[i]))
+    if len(tokens[longest]) > max_length:
+        raise UserError(
+            f"data.max_length={max_length}: {items[longest].prompt!r} with its answer has {len(tokens[longest])} tokens; "
+            f"give {len(tokens[longest])} or more"
+        )
     return EncodedItems(items, tokens, prompt_end, entity_end)
 
 

@@ -6,7 +6,6 @@ about other people only (so that it can know what they mean), never about those 
 """
 
 from datamodules.llm.items import REFUSAL, Item
-from datamodules.llm.world import Person
 
 STATEMENTS = {
     "birthplace": [

@@ -16,6 +16,8 @@ UNKNOWN = "unknown"
 ASKED_FURTHER = ("forget", "retain", "neighbour")
 """Splits of plain questions that are also judged by refusal and truth ratio."""
 NUM_WRONG = 3
+MOST_WITH_WRONG = 180
+"""Items of a split that get wrong answers, at most; they cost several passes each."""
 
 
 class WrongAnswers(NamedTuple):
@@ -81,10 +83,11 @@ def _answers_by_template(probes: dict[str, EncodedItems]) -> dict[str, list[str]
 def _wrong_answers(
     items: Sequence[Item], answers: dict[str, list[str]], data: "LanguageDataModule"
 ) -> WrongAnswers | None:
-    """Up to `NUM_WRONG` answers for each item, drawn from those that others with the same template have."""
+    """Up to `NUM_WRONG` answers for each of some items, drawn from those that others with the same template have."""
     rng = np.random.default_rng(0)
     texts, row, column = [], [], []
-    for i, item in enumerate(items):
+    for i in sorted(rng.permutation(len(items))[:MOST_WITH_WRONG].tolist()):
+        item = items[i]
         others = [answer for answer in answers[template(item)] if answer != item.answer]
         for j, answer in enumerate(rng.permutation(others)[:NUM_WRONG].tolist()):
             texts.append(Item(item.prompt, answer, item.entity, item.kind))

@@ -4,7 +4,6 @@ Nothing is generated: an answer counts where greedy decoding would give it, see 
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from datamodules.llm.batches import AnswerBatch, TextBatch
+from datamodules.llm.batches import TextBatch
 from datamodules.llm.items import EncodedItems
 from lit_unlearn.evaluation.llm_asking import UNKNOWN, Questions, WrongAnswers, entity_numbers
 from lit_unlearn.evaluation.llm_rows import Name, Number, Numbers, mean, share
@@ -27,8 +26,9 @@ NOTES = [
     "accuracy, refusal: share of prompts after which greedy decoding gives the answer, or the refusal, to its end; "
     "intervals are Wilson's, as if items were independent (those of one entity are not)",
     "probability: of the answer, per token (geometric mean); truth_ratio: R = P(wrong)/P(right) per token, as the mean "
-    "of min(R, 1/R) on forget and of max(0, 1 - R) elsewhere (TOFU), with up to three wrong answers that others with "
-    "the same prompt have, and the right answer as it is, not paraphrased; intervals: bootstrap of the entities",
+    "of min(R, 1/R) on forget and of max(0, 1 - R) elsewhere (TOFU), on at most 180 items of a split, with up to three "
+    "wrong answers that others with the same prompt have, and the right answer as it is, not paraphrased; intervals: "
+    "bootstrap of the entities",
 ]
 
 
@@ -38,10 +38,12 @@ class Judged(NamedTuple):
     Attributes:
         exact: (N,) bool, greedy decoding gives the answer.
         log_prob: (N,) float64, log-probability of the answer per token.
+        first: (N,) int64, the token that greedy decoding begins with.
     """
 
     exact: NDArray[np.bool_]
     log_prob: NDArray[np.float64]
+    first: NDArray[np.int64]
 
 
 def behaviour(model: Any, asked: Questions, forgetting: bool) -> tuple[Numbers, list[str]]:
@@ -57,7 +59,7 @@ def behaviour(model: Any, asked: Questions, forgetting: bool) -> tuple[Numbers, 
     for split, measured in judged.items():
         if split != UNKNOWN:
             found[Name("behaviour", "accuracy", split)] = share(measured.exact, _wanted(split, forgetting))
-    refused = {split: judge(model, items).exact for split, items in asked.refusals.items()}
+    refused = {split: _refused(model, items, judged[split].first) for split, items in asked.refusals.items()}
     if UNKNOWN in judged:
         refused[UNKNOWN] = judged[UNKNOWN].exact
     for split, hits in refused.items():
@@ -88,6 +90,16 @@ def _wanted(split: str, forgetting: bool):
     return "lower" if forgetting and split.startswith("forget") else "higher"
 
 
+def _refused(model: Any, refusals: EncodedItems, first: NDArray) -> NDArray:
+    """(N,) bool, whether greedy decoding gives the refusal; only what begins like one is read to its end."""
+    rows = torch.arange(len(refusals))
+    begins = torch.from_numpy(first) == refusals.tokens[rows, refusals.prompt_end + 1]
+    hits = np.zeros(len(refusals), dtype=bool)
+    if begins.any():
+        hits[begins.numpy()] = judge(model, refusals, rows[begins]).exact
+    return hits
+
+
 def _log_truth_ratio(right: NDArray, wrong: NDArray, which: WrongAnswers) -> NDArray:
     """(n,) of the items that have wrong answers, in their order."""
     table = np.full((len(right), which.column.max() + 1), np.nan)
@@ -106,16 +118,19 @@ def _utility(model: Any, general: TextBatch) -> tuple[Numbers, list[str]]:
 
 
 @torch.no_grad()
-def judge(model: Any, items: EncodedItems) -> Judged:
-    """What a model makes of items, from one pass over each."""
-    exact = torch.empty(len(items), dtype=torch.bool)
-    log_prob = torch.empty(len(items), dtype=torch.float64)
-    for batch in batches(items, model.config.vocab_size):
+def judge(model: Any, items: EncodedItems, which: Tensor | None = None) -> Judged:
+    """What a model makes of items (all, or (n,) numbers of some), from one pass over each."""
+    chosen = torch.arange(len(items)) if which is None else which
+    by_length = items.lengths[chosen].argsort(stable=True)  # so that little is padding
+    parts = []
+    for rows in chosen[by_length].split(_rows_at_once(items.tokens.shape[1], model.config.vocab_size)):
+        batch = items.batch(rows)
         tokens, labels = batch.tokens.to(model.device), batch.labels.to(model.device)
         logits = model(tokens, use_cache=False).logits
-        exact[batch.item] = answers.exact_match(logits, labels).cpu()
-        log_prob[batch.item] = answers.mean_log_prob(logits, labels).double().cpu()
-    return Judged(exact.numpy(), log_prob.numpy())
+        first = logits[torch.arange(len(rows)), batch.prompt_end].argmax(-1)
+        found = (answers.exact_match(logits, labels), answers.mean_log_prob(logits, labels).double(), first)
+        parts.append([part.cpu() for part in found])
+    return Judged(*(torch.cat(columns)[by_length.argsort()].numpy() for columns in zip(*parts, strict=True)))
 
 
 @torch.no_grad()
@@ -127,13 +142,6 @@ def text_log_probs(model: Any, text: TextBatch) -> Tensor:
         log_probs, mask = token_log_probs(model(tokens, position_ids=positions, use_cache=False).logits, labels)
         found.append(log_probs[mask].cpu())
     return torch.cat(found)
-
-
-def batches(items: EncodedItems, vocab_size: int) -> Iterator[AnswerBatch]:
-    """All items once, those of similar length together, so that little is padding."""
-    order = items.lengths.argsort(stable=True)
-    for rows in order.split(_rows_at_once(items.tokens.shape[1], vocab_size)):
-        yield items.batch(rows)
 
 
 def _rows_at_once(width: int, vocab_size: int) -> int:

@@ -72,7 +72,9 @@ def evaluate(method: LightningModule, data: "LanguageDataModule", trainer: Train
     notes = list(NOTES)
     recovered = loss_recovered(model, layer, data.general, sae, states.mean(0))
     if recovered is None:
-        notes.append("loss_recovered: absent, the language model's loss does not rise with the mean in the states' place")
+        notes.append(
+            "loss_recovered: absent, the language model's loss does not rise with the mean in the states' place"
+        )
     else:
         rows.append(Row("sae", "general", "loss_recovered", recovered, len(states), None, "higher"))
     of_entities, missing = entity_rows(model, layer, sae, data)

@@ -46,7 +46,8 @@ def spaces(
     found: dict[str, list[Tensor]] = {}
     for rows in torch.arange(len(items)).split(ROWS_AT_ONCE):
         batch = items.batch(rows)
-        for layer, states in _after_blocks(model, batch.tokens.to(model.device), layers).items():
+        prompts = batch.tokens[:, : int(batch.prompt_end.max()) + 1].to(model.device)
+        for layer, states in _after_blocks(model, prompts, layers).items():
             for suffix, where in (("", batch.entity_end), ("_end", batch.prompt_end)):
                 read = states[torch.arange(len(rows)), where].float()
                 found.setdefault(space_name(layer, home) + suffix, []).append(read.cpu())

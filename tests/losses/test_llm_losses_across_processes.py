@@ -37,7 +37,7 @@ def test_two_processes_give_what_one_gives(tmp_path: Path):
     command = [sys.executable, "-m", "tests.losses.test_llm_losses_across_processes", str(tmp_path)]
     root = Path(__file__).parents[2]
     runs = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}, cwd=root) for rank in range(2)]
-    assert [run.wait(timeout=100) for run in runs] == [0, 0]
+    assert [run.wait(timeout=200) for run in runs] == [0, 0]
     parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for name, (loss, gradient) in results(slice(None)).items():
         for part in parts:

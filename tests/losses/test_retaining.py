@@ -38,11 +38,15 @@ def test_kl_top_k_grows_with_k_to_all_of_it():
 
 
 def test_kl_top_k_where_the_listed_tokens_have_it_all():
-    """1 - sum p0 is 0 to the last digit, or a rounding error below."""
-    logits = torch.tensor([[[30.0, 29, -40, -40], [0, 0, 0, 0]]]).requires_grad_()
-    labels = torch.tensor([[IGNORED, 0]])
-    loss = kl_top_k(logits, labels, *logits.detach()[:, 0].log_softmax(-1).topk(2))
-    assert loss.item() == pytest.approx(0, abs=1e-6)
+    """1 - sum p0 is 0 or a rounding error above or below."""
+    first = torch.tensor([30, 28.7, 28.3, -40, -40]).repeat(50, 1)
+    first[:, 0] += torch.linspace(0, 2, 50)
+    logits = first[:, None].repeat(1, 2, 1).requires_grad_()
+    values, indices = first.log_softmax(-1).topk(3)
+    left = 1 - values.exp().sum(-1)
+    assert left.min() < 0 < left.max()
+    loss = kl_top_k(logits, torch.tensor([[IGNORED, 0]]).expand(50, 2), values, indices)
+    assert loss.item() == pytest.approx(0, abs=1e-5)
     assert torch.autograd.grad(loss, logits)[0].abs().max() < 1e-6
 
 

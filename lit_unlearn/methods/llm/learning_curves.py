@@ -33,14 +33,20 @@ class LearningCurves(SparseLogging):
         """To be called while the model is untouched; a data set without entities has no such curve."""
         entities = data.entities  # type: ignore[attr-defined]
         if {"target", "unknown", "probe_known", "probe_unknown"} <= set(entities):
-            known, unknown = (self._entity_states(entities[group]) for group in ("probe_known", "probe_unknown"))
+            known, unknown = (
+                self.entity_states(entities[group]).float().cpu() for group in ("probe_known", "probe_unknown")
+            )
             self.probe = fit_probe(known.numpy(), unknown.numpy())
 
     @torch.no_grad()
-    def _entity_states(self, items: Any) -> Tensor:
-        batch = items.batch(torch.arange(len(items)))
-        states = self.states(batch.tokens.to(self.device))
-        return states[torch.arange(len(states)), batch.entity_end].float().cpu()
+    def entity_states(self, items: Any) -> Tensor:
+        """(N, d) states after the block where the entities end, of the items that name one."""
+        parts = []
+        for rows in (items.entity_end >= 0).nonzero().flatten().split(256):
+            batch = items.batch(rows)
+            states = self.states(batch.tokens.to(self.device))
+            parts.append(states[torch.arange(len(rows)), batch.entity_end.to(self.device)])
+        return torch.cat(parts)
 
     def states(self, tokens: Tensor) -> Tensor:
         """(B, T, d) residual stream after block `problem["layer"]`."""

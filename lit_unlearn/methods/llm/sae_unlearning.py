@@ -90,6 +90,8 @@ class SaeUnlearning(Unlearner):
     ):
         if model["sae"] is None:
             raise UserError("model.sae: null; this method needs a sparse autoencoder: a folder or release:id")
+        if space == "raw" and (objective == "latent_set" or latents == "chosen"):
+            raise UserError("method.space=raw: objective=latent_set or latents=chosen needs latents; give space=u")
         super().__init__(model, **{"last_block": model["layer"]} | shared)
         self.objective, self.space, self.positions, self.latents, self.k = objective, space, positions, latents, k
         self.pooled, self.eta, self.margin, self.temperature = pooled, eta, margin, temperature
@@ -184,7 +186,9 @@ class SaeUnlearning(Unlearner):
         Raises:
             UserError: the autoencoder does not explain the target's states.
         """
-        known, unknown, target = (self._entity_states(data, group) for group in ("retain", "unknown", "forget"))
+        known, unknown, target = (
+            self.entity_states(getattr(data.pools, pool)) for pool in ("retain", "unknown", "forget")
+        )
         fvu = float(self.sae.fvu(target))
         if fvu > self.max_fvu:
             raise UserError(
@@ -204,16 +208,6 @@ class SaeUnlearning(Unlearner):
         if self.space != "raw":
             scores = latent_scores(self.sae.encode(known), self.sae.encode(unknown))
             self.chosen.copy_(torch.stack([scores.known.topk(self.k).indices, scores.unknown.topk(self.k).indices]))
-
-    def _entity_states(self, data: LightningDataModule, pool: str) -> Tensor:
-        """(N, d) states of the untouched model where the items' entities end."""
-        items = getattr(data.pools, pool)  # type: ignore[attr-defined]
-        parts = []
-        for rows in (items.entity_end >= 0).nonzero().flatten().split(256):
-            batch = items.batch(rows)
-            states = self.states(batch.tokens.to(self.device))
-            parts.append(states[torch.arange(len(rows)), batch.entity_end.to(self.device)])
-        return torch.cat(parts)
 
     def _note_inside(self, target: Tensor) -> None:
         reading = target @ self.axis

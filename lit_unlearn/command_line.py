@@ -1,4 +1,4 @@
-"""What both command lines do around their work: help, errors as single lines, exit status, quiet libraries."""
+"""What all command lines do around their work: help, errors as single lines, exit status, quiet libraries."""
 
 import errno
 import logging
@@ -36,6 +36,18 @@ Evaluates a trained method on its test data again, scores new data with it, or e
   python -m lit_unlearn.evaluate checkpoint=... input=app.log.gz output=anomalies.html   .csv, .jsonl: every line
   tail -f app.log | python -m lit_unlearn.evaluate checkpoint=... input=- output=-       every line as it comes
   python -m lit_unlearn.evaluate checkpoint=... export=detector.onnx             a log detector for other programs""",
+    "extract": """\
+usage: python -m lit_unlearn.extract model=MODEL concept="NAME" output=FOLDER [key=value ...]
+
+Asks a language model what it knows of a concept. Its answers become a graph of triplets (subject | relation | object)
+that it validates itself, with a sentence for each: what concept unlearning then removes. Examples:
+  python -m lit_unlearn.extract model=checkpoints/lm_pretraining/biographies/seed0/export \\
+      concept="Dekear Krabren" output=krabren                                    the embedded model, seconds
+  python -m lit_unlearn.extract model=Qwen/Qwen3-0.6B concept="Marie Curie" 'aliases=[Curie, Maria Sklodowska]' \\
+      output=curie                                                               a chat model from the hub
+  python -m lit_unlearn.extract model=... concept=... output=again wordings=second   what unlearning has left
+FOLDER/concept.jsonl is what training reads, concept.graphml the graph for other programs, concept.html a picture
+that a browser shows without a network, generations.jsonl all that the model wrote.""",
 }
 
 
@@ -110,7 +122,7 @@ def help_text(name: str, config_dir: str | None = None) -> str:
     """Usage, keys, and every experiment, method, data set and trainer with a line on each."""
     lines = [EXAMPLES[name], "", "keys:"]
     lines += _columns({key: field.description or "" for key, field in configuration.SCHEMAS[name].model_fields.items()})
-    for group in configuration.GROUPS if name == "fit" else ("trainer",):
+    for group in {"fit": configuration.GROUPS, "evaluate": ("trainer",)}.get(name, ()):
         lines += ["", f"{group}=", *_columns(configuration.choices(group, config_dir))]
     return "\n".join(lines)
 

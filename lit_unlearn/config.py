@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
 import lit_unlearn
+from lit_unlearn.concepts.settings import ExtractionSettings
 from lit_unlearn.errors import UserError
 from lit_unlearn.nodes import check_node, did_you_mean, domain, imported, target_error, validate
 
@@ -72,8 +73,19 @@ class EvaluateConfig(BaseModel):
     trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
 
 
-Schema = type[FitConfig] | type[EvaluateConfig]
-SCHEMAS: dict[str, Schema] = {"fit": FitConfig, "evaluate": EvaluateConfig}
+class ExtractConfig(ExtractionSettings):
+    """The keys of an extraction. Their defaults are in experiments/extract.yaml."""
+
+    model: str = Field(description="the language model: a folder, a FILE.gguf or a name on the Hugging Face hub")
+    concept: str = Field(description="the person, the event, the thing, as texts name it")
+    aliases: list[str] = Field(description="other names of it; what it is called by otherwise is not found")
+    output: str = Field(description="a folder; the same command goes on there where it was stopped")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto: an accelerator where there is one")
+    overwrite: bool = Field(description="replace an extraction with other settings")
+
+
+Schema = type[FitConfig] | type[EvaluateConfig] | type[ExtractConfig]
+SCHEMAS: dict[str, Schema] = {"fit": FitConfig, "evaluate": EvaluateConfig, "extract": ExtractConfig}
 
 
 def choices(group: str, config_dir: str | None = None) -> dict[str, str]:
@@ -107,7 +119,7 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
 
     Args:
         arguments: Hydra overrides. A key that is only in a signature may be set without Hydra's `+`.
-        name: `fit` or `evaluate`.
+        name: `fit`, `evaluate` or `extract`.
         config_dir: a folder with the user's own experiment/, method/, data/ files, searched as well.
 
     Raises:
@@ -176,7 +188,7 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
             if path == "data":
                 known = "_target_" in node and not target_error(path, node)
                 offered = imported(node["_target_"]).offers if known else None
-    if isinstance(nodes["trainer"], dict):
+    if isinstance(nodes.get("trainer"), dict):
         errors += _check_trainer(nodes["trainer"])
     if name == "fit" and isinstance(callbacks, dict) and callbacks.get("last") is None:
         errors.append("callbacks.last: missing; keep it, the report and a resumed run are made from last.ckpt")

@@ -49,6 +49,16 @@ def test_what_methods_share_imports_nothing_of_ours_but_each_other(package: str)
         assert [name for name in ours(path) if not name.startswith(allowed)] == [], path
 
 
+def test_concepts_know_no_method():
+    allowed = (
+        *(f"lit_unlearn.{package}." for package in ("concepts", "networks", "metrics", "errors", "report", "reproducibility")),
+        *(f"datamodules.llm.{module}." for module in ("items", "wordings", "batches")),
+    )
+    for path in (ROOT / "lit_unlearn" / "concepts").rglob("*.py"):
+        found = [name for name in ours(path) if not name.startswith(allowed) and name != "lit_unlearn.concepts.files"]
+        assert [name for name in found if not name.startswith("lit_unlearn.concepts.")] == [], path
+
+
 def test_data_modules_know_no_method():
     for path in (ROOT / "datamodules").rglob("*.py"):
         allowed = ("datamodules.", "lit_unlearn.errors.", "lit_unlearn.reproducibility.")

@@ -14,6 +14,9 @@ from datamodules.llm.world import ATTRIBUTES, World
 QUESTION, STATEMENT, REVERSE = -1, -1, -1
 """The wordings that are held out: the last of each."""
 
+MOST = 2000
+"""People of a kind that are asked about, or retained, at most: more would take long and tell nothing more."""
+
 TRAINED_QUESTIONS, TRAINED_STATEMENTS, TRAINED_REVERSE = range(5), range(4), range(2)
 
 
@@ -34,7 +37,7 @@ class People:
 
 
 def divide(world: World, targets: Sequence[int], seed: int) -> People:
-    """Halves of neighbours and of others go to `retained`.
+    """Halves of neighbours and of others go to `retained`; of each half `MOST` people, if it has more.
 
     Args:
         world: whose people.
@@ -42,10 +45,11 @@ def divide(world: World, targets: Sequence[int], seed: int) -> People:
         seed: draws the halves.
     """
     rng = np.random.default_rng([seed, 4])
-    halves, near = [], set(world.near(targets))
+    halves, near, forgotten = [], set(world.near(targets)), set(targets)
     for group in ([i for i in world.kept if i in near], [i for i in world.kept if i not in near]):
-        shuffled = rng.permutation(np.array([i for i in group if i not in set(targets)], dtype=int)).tolist()
-        halves.append((shuffled[: len(shuffled) // 2], shuffled[len(shuffled) // 2 :]))
+        shuffled = rng.permutation(np.array([i for i in group if i not in forgotten], dtype=int)).tolist()
+        half = len(shuffled) // 2
+        halves.append((shuffled[:half][:MOST], shuffled[half:][:MOST]))
     (neighbours, near_retained), (others, far_retained) = halves
     return People(list(targets), sorted(neighbours), sorted(others), sorted(near_retained + far_retained))
 

@@ -8,11 +8,12 @@ so. The same model, settings and seed give the same bytes: nothing in them depen
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lit_unlearn.concepts.generation import Sampling, Speaker
 from lit_unlearn.concepts.triplets import Concept, Rejected, Sentence, Triplet
 from lit_unlearn.errors import UserError
 from lit_unlearn.report import atomic_file, versions
@@ -82,9 +83,7 @@ def write_concept(folder: Path, concept: Concept) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_file(folder / GRAPH) as file:
         file.write("\n".join(networkx.generate_graphml(graph_of(concept))) + "\n")
-    with atomic_file(folder / CONCEPT) as file:
-        for line in _lines(concept):
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+    _write_lines(folder / CONCEPT, _lines(concept))
 
 
 def _lines(concept: Concept) -> Iterator[dict[str, Any]]:
@@ -187,39 +186,66 @@ def graph_of(concept: Concept) -> "MultiDiGraph":
     return graph
 
 
-class Generations:
-    """What a model wrote, kept as it goes, so that a killed extraction does not have it written again.
+class Remembering:
+    """A `Speaker` that keeps what it says in generations.jsonl, a line a call, and is not asked the same twice.
+
+    A killed extraction that is started again has nothing written again but what was under way.
 
     Args:
+        speaker: who is asked.
         folder: of the extraction; None keeps it in memory only.
         header: who writes, with which settings: see `header_of`.
 
     Raises:
-        UserError: the folder holds what another model, or other settings, wrote.
+        UserError: the folder holds what another model wrote, or with other settings.
     """
 
-    def __init__(self, folder: Path | None, header: dict[str, Any]):
+    def __init__(self, speaker: Speaker, folder: Path | None, header: dict[str, Any]):
+        self.speaker = speaker
         self.path = None if folder is None else folder / GENERATIONS
         self.header = {key: value for key, value in header.items() if key != "versions"}
-        self.stages: dict[str, Any] = {}
+        self.said: dict[str, dict[str, Any]] = {}
         if self.path is not None and self.path.exists():
-            there, *stages = read_lines(self.path)
-            check_weights(self.path, there, header["weights"])
-            changed = [key for key in self.header if there.get(key) != json.loads(json.dumps(self.header[key]))]
-            if changed:
-                raise UserError(
-                    f"output={self.path.parent}: holds an extraction with other {', '.join(changed)}; give overwrite=true "
-                    "to replace it, or another output"
-                )
-            self.stages = {stage["stage"]: stage["written"] for stage in stages}
+            self.said = {line["call"]: line for line in self._there(self.path)}
 
-    def keep(self, stage: str, written: Any) -> None:
-        """Adds a stage's result, JSON, and writes all there is."""
-        self.stages[stage] = written
-        if self.path is None:
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self.path) as file:
-            file.write(json.dumps(self.header, ensure_ascii=False) + "\n")
-            for stage_name, result in self.stages.items():
-                file.write(json.dumps({"stage": stage_name, "written": result}, ensure_ascii=False) + "\n")
+    def _there(self, path: Path) -> list[dict[str, Any]]:
+        there, *lines = read_lines(path)
+        check_weights(path, there, self.header["weights"])
+        here = json.loads(json.dumps(self.header))
+        changed = [key for key in here if key not in ("settings", "prompts") and there.get(key) != here[key]]
+        settings = there.get("settings", {})
+        changed += [key for key, value in here["settings"].items() if settings.get(key) != value]
+        if changed or there.get("prompts") != here["prompts"]:
+            raise UserError(
+                f"output={path.parent}: holds an extraction with other {', '.join(changed or ['prompts'])}; "
+                "give overwrite=true to replace it, or another output"
+            )
+        return lines
+
+    def write(
+        self, prompts: Sequence[str], samples: int, most_tokens: int, sampling: Sampling | None, end: str
+    ) -> list[list[str]]:
+        """See `Speaker.write`."""
+        drawn = None if sampling is None else asdict(sampling)
+        call = {"prompts": list(prompts), "samples": samples, "tokens": most_tokens, "sampling": drawn, "end": end}
+        return self._remembered(call, lambda: self.speaker.write(prompts, samples, most_tokens, sampling, end))
+
+    def log_probs(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """See `Speaker.log_probs`."""
+        call = {"prompts": list(prompts), "answers": list(answers)}
+        return self._remembered(call, lambda: [round(each, 5) for each in self.speaker.log_probs(prompts, answers)])
+
+    def _remembered(self, call: dict[str, Any], ask: Callable[[], Any]) -> Any:
+        key = hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
+        if key not in self.said:
+            self.said[key] = {"call": key, "said": ask()} | call
+            if self.path is not None:
+                _write_lines(self.path, [self.header, *self.said.values()])
+        return self.said[key]["said"]
+
+
+def _write_lines(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(path) as file:
+        for line in lines:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")

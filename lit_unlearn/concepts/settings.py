@@ -40,6 +40,9 @@ class ExtractionSettings(BaseModel):
     false_positives: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="share of corrupted triplets that the yes/no threshold lets pass"
     )
+    yes_no_auroc: Annotated[float, Field(ge=0.5, le=1)] = Field(
+        0.75, description="yes/no counts only where it tells claimed triplets from corrupted ones at least so well"
+    )
     corruptions: Annotated[int, Field(ge=1)] = Field(8, description="corrupted triplets for each, to set the threshold")
     sentences: Annotated[int, Field(ge=1)] = Field(4, description="explanatory sentences for each triplet, at most")
     neighbours: Annotated[int, Field(ge=0)] = Field(

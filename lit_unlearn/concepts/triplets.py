@@ -21,9 +21,9 @@ class Triplet:
         support: samples that said it, each once.
         prompt: which prompt brought it up first, by its identifier.
         yes_no: log P(yes) - log P(no) when the model is asked whether it is true; None before validation.
-        cloze_object: share of samples that name the object, given subject and relation.
-        cloze_subject: share of samples that name the subject, given its description; None where the family has no
-            prompt for that.
+        cloze_edge: share of samples that name the other side, given the concept and the relation.
+        cloze_node: share of samples that name the concept, given the relation and the other side; None where the
+            family has no prompt for that, because such a description fits many.
     """
 
     subject: str
@@ -33,13 +33,27 @@ class Triplet:
     support: int = 1
     prompt: str = ""
     yes_no: float | None = None
-    cloze_object: float | None = None
-    cloze_subject: float | None = None
+    cloze_edge: float | None = None
+    cloze_node: float | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
         """Equal for triplets that differ in case, accents or spaces only."""
         return fold(self.subject), fold(self.relation), fold(self.object)
+
+    @property
+    def line(self) -> str:
+        """As it is written in prompts and lists."""
+        return f"({self.subject} | {self.relation} | {self.object})"
+
+    def other_side(self, concept: str) -> str:
+        """What the edge leads to, seen from the concept's name."""
+        return self.object if self.subject == concept else self.subject
+
+    def with_other_side(self, concept: str, other: str) -> "Triplet":
+        """The edge led elsewhere: with support and scores of none."""
+        subject, end = (self.subject, other) if self.subject == concept else (other, self.object)
+        return Triplet(subject, self.relation, end, self.family)
 
 
 @dataclass(frozen=True)
@@ -51,12 +65,14 @@ class Rejected:
         family: that was asked for.
         reason: why; the same words for the same reason, so that they can be counted.
         triplet: with its scores, where it was one.
+        count: how often it was written.
     """
 
     text: str
     family: str
     reason: str
     triplet: Triplet | None = None
+    count: int = 1
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from lightning import LightningModule, Trainer
 from numpy.typing import NDArray
 
+from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation import llm_behaviour, llm_figures as figures, llm_representation as inside
 from lit_unlearn.evaluation.llm_answering import score as score
@@ -89,9 +90,7 @@ def _beside_others(
     """A model that was to forget; one model after the other is in memory beside it."""
     home = problem["layer"]
     autoencoders = {n: load_sparse_autoencoder(problem[n]).to(device) for n in AUTOENCODERS if problem[n] is not None}
-    _check_tokenizer(problem, data)
-
-    untouched = load_causal_lm(problem["path"]).to(device)
+    untouched = _loaded(problem["path"], device)
     looked_at = _Inside(data, home, autoencoders)
     states = looked_at.states(untouched)
     looked_at.learn(untouched, states)
@@ -128,7 +127,8 @@ def _beside_others(
 def _reference_numbers(path: str | None, looked_at: "_Inside", asked: Questions, device: torch.device) -> Numbers:
     if path is None:
         return {}
-    reference = load_causal_lm(path).to(device)
+    _check_reference(path, looked_at.data)
+    reference = _loaded(path, device)
     states = looked_at.states(reference)
     looked_at.learn(reference, states)
     return looked_at.measured(reference, states, asked).numbers
@@ -186,16 +186,17 @@ class _Inside:
         return Measured(numbers | compared | fires | unexplained, [*notes, *p_values, *never], states, logits)
 
 
-def _check_tokenizer(problem: dict[str, Any], data: "LanguageDataModule") -> None:
-    from datamodules.llm.tokenizer import load_tokenizer
+def _loaded(path: str, device: torch.device) -> Any:
+    model: Any = load_causal_lm(path)
+    return model.to(device)
 
-    for role in ("path", "reference"):
-        path = problem[role]
-        if path is not None and load_tokenizer(path).get_vocab() != data.tokenizer.get_vocab():
-            raise UserError(
-                f"model.{role}={path}: its tokenizer differs from that of the data, so that they cannot be compared; "
-                "give models with one tokenizer"
-            )
+
+def _check_reference(path: str, data: "LanguageDataModule") -> None:
+    if load_tokenizer(path).get_vocab() != data.tokenizer.get_vocab():
+        raise UserError(
+            f"model.reference={path}: its tokenizer differs from that of the data, so that the two models cannot be "
+            "compared; give a model that was trained with the same tokenizer, or null"
+        )
 
 
 FIRST = [

@@ -67,8 +67,8 @@ def template(item: Item) -> str:
 
 
 def entity_numbers(items: Sequence[Item]) -> NDArray:
-    """(N,) int64, equal for items about the same entity."""
-    return np.unique([item.entity for item in items], return_inverse=True)[1]
+    """(N,) int64, equal for items about the same entity; an item about none stands for itself."""
+    return np.unique([item.entity or f"item {i}" for i, item in enumerate(items)], return_inverse=True)[1]
 
 
 def _answers_by_template(probes: dict[str, EncodedItems]) -> dict[str, list[str]]:
@@ -88,7 +88,7 @@ def _wrong_answers(
     texts, row, column = [], [], []
     for i in sorted(rng.permutation(len(items))[:MOST_WITH_WRONG].tolist()):
         item = items[i]
-        others = [answer for answer in answers[template(item)] if answer != item.answer]
+        others = [answer for answer in answers.get(template(item), []) if answer != item.answer]
         for j, answer in enumerate(rng.permutation(others)[:NUM_WRONG].tolist()):
             texts.append(Item(item.prompt, answer, item.entity, item.kind))
             row.append(i)

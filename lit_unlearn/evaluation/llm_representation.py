@@ -107,8 +107,10 @@ def representation(
         for space, unknown in logits["unknown"].items():
             auroc, ci95 = separation(logits[group][space], unknown, entities[group], entities["unknown"])
             n = len(unknown) + len(logits[group][space])
-            aim = ("higher", None) if group != "target" else ("target", 0.5 if forgetting else None)
-            found[Name("representation", f"{prefix}probe_auroc_vs_unknown", space)] = Number(auroc, n, ci95, *aim)
+            number = Number(auroc, n, ci95, "higher")
+            if group == "target":
+                number = number._replace(better="target", target=0.5 if forgetting else None)
+            found[Name("representation", f"{prefix}probe_auroc_vs_unknown", space)] = number
     if not forgetting:
         return found, []
     compared, notes = _compared(groups, logits, entities)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from torch import Tensor
 
 from datamodules.llm.batches import IGNORED
@@ -35,9 +35,9 @@ every = pytest.mark.parametrize("architecture", ARCHITECTURES)
 
 
 def build(architecture: str = "topk", **changed: Any) -> SaeTraining:
+    model = {"path": model_folder(), "layer": LAYER}
     torch.manual_seed(0)
     settings = {"d_sae": D_SAE, "k": 4, "sparsity": 0.1, "learning_rate": 3e-3, "warm_up": 0.25, "decay": 0.25}
-    model = {"path": model_folder(), "layer": LAYER}
     return SaeTraining(**{"model": model, "architecture": architecture, "dead_after": 2} | settings | changed)
 
 
@@ -97,24 +97,17 @@ def test_what_is_saved_as_jumprelu_is_read_alike(tmp_path: Path):
     assert_same(ours, sae_lens.SAE.load_from_disk(tmp_path), torch.randn(100, WIDTH))
 
 
-class Ready(Callback):
-    """Keeps the weights as they were before the first step, after which the states' scale is known."""
-
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        if trainer.global_step == 0:
-            self.weights = {name: tensor.clone() for name, tensor in pl_module.state_dict().items()}
-
-
 @every
 def test_it_trains_as_sae_lens_does(architecture: str):
     """The same states in the same order, through `SAETrainer`, end in the same weights.
 
-    In float64: Adam's first steps make much of the rounding of small gradients.
+    Five latents are off at first, so that there are dead ones.
     """
-    ours, ready = build(architecture), Ready()
-    fitted(ours, callbacks=[ready], precision="64-true")
-    again = build(architecture)
-    again.sae.to(dtype=torch.float64)
+    ours, again = build(architecture), build(architecture)
+    for method in (ours, again):
+        method.sae.b_enc.data[:5] = -5.0
+    before = {name: tensor.clone() for name, tensor in ours.sae.state_dict().items()}
+    fitted(ours)
     batches = training_states(again, STEPS)
     scale_batches = training_states(again, sae_training.SCALE_BATCHES)
 
@@ -137,13 +130,12 @@ def test_it_trains_as_sae_lens_does(architecture: str):
     if architecture in ("jumprelu", "standard"):
         setattr(theirs.cfg, f"{'l0' if architecture == 'jumprelu' else 'l1'}_warm_up_steps", round(0.2 * STEPS))
     runner = sae_lens.training.sae_trainer.SAETrainer(settings, theirs, provider())
-    before = {name: tensor.clone() for name, tensor in theirs.state_dict().items()}
     runner.fit()
     expected, found = theirs.state_dict(), ours.inference_form().state_dict()
-    assert expected.keys() == found.keys() and before.keys() <= {k.removeprefix("sae.") for k in ready.weights}
+    assert expected.keys() == found.keys()
     for name, tensor in expected.items():
         assert name == "topk_threshold" or not torch.equal(tensor, before[name]), f"{name} has not moved"
-        close = {"rtol": 1e-5, "atol": 1e-6, "check_dtype": False}
+        close = {"rtol": 1e-4, "atol": 1e-5, "check_dtype": False}
         torch.testing.assert_close(found[name], tensor, **close, msg=lambda m, n=name: f"{n}: {m}")
     assert torch.equal(ours.steps_since_on, runner.n_forward_passes_since_fired.long())
     if architecture in ("topk", "batchtopk"):

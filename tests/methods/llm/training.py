@@ -1,5 +1,7 @@
 """A few steps of a method on the tiny world, in the test's process."""
 
+import tempfile
+from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +10,8 @@ from lightning import Callback, LightningDataModule
 from torch import Tensor
 
 from lit_unlearn.methods.llm.base import Unlearner
+from lit_unlearn.networks.causal_lm import load_causal_lm
+from tests import llm_data
 from tests.anomaly_data import trainer
 
 
@@ -29,6 +33,27 @@ def train(method: Unlearner, data: LightningDataModule, steps: int = 1, **argume
     return losses.values
 
 
+@cache
+def vivid() -> str:
+    """A folder with a tiny model whose random weights are so large that it prefers some tokens to others; made once."""
+    model = load_causal_lm(llm_data.model_folder())
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.3 * torch.randn(weight.shape, generator=generator)
+    _folders.append(tempfile.TemporaryDirectory(prefix="vivid"))
+    model.save_pretrained(_folders[-1].name)
+    return _folders[-1].name
+
+
+_folders: list[tempfile.TemporaryDirectory] = []  # removed when the tests end
+
+
+def problem(**changed: Any) -> Any:
+    """The problem of the tests of unlearning: a vivid model, another one as the reference, an autoencoder."""
+    return llm_data.problem(path=vivid(), reference=llm_data.model_folder(), sae=llm_data.sae_folder()) | changed
+
+
 def ready(method: Unlearner, data: LightningDataModule) -> Unlearner:
     """Set up as before the first step, without a Trainer."""
     method.trainer = SimpleNamespace(datamodule=data, strategy=SimpleNamespace(root_device=method.device))  # type: ignore[assignment]
@@ -39,7 +64,7 @@ def ready(method: Unlearner, data: LightningDataModule) -> Unlearner:
 
 def moved(method: Unlearner, by: float = 0.1) -> Unlearner:
     """With noise added to all weights of its model."""
-    generator = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for weight in method.model.parameters():
             weight += by * torch.randn(weight.shape, generator=generator)

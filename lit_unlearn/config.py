@@ -73,15 +73,19 @@ class EvaluateConfig(BaseModel):
     trainer: dict[str, Any] = Field(description="lightning.Trainer's arguments: cpu, gpu, ddp or fsdp")
 
 
-class ExtractConfig(ExtractionSettings):
-    """The keys of an extraction. Their defaults are in experiments/extract.yaml."""
+class Asked(BaseModel):
+    """Who is asked about what."""
 
     model: str = Field(description="the language model: a folder, a FILE.gguf or a name on the Hugging Face hub")
     concept: str = Field(description="the person, the event, the thing, as texts name it")
-    aliases: list[str] = Field(description="other names of it; what it is called by otherwise is not found")
+    aliases: list[str] = Field(description="other names of it; whatever else it is called by is not found")
     output: str = Field(description="a folder; the same command goes on there where it was stopped")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto: an accelerator where there is one")
     overwrite: bool = Field(description="replace an extraction with other settings")
+
+
+class ExtractConfig(ExtractionSettings, Asked):
+    """The keys of an extraction. Their defaults are in experiments/extract.yaml."""
 
 
 Schema = type[FitConfig] | type[EvaluateConfig] | type[ExtractConfig]

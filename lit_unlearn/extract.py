@@ -121,7 +121,10 @@ def summary(concept: "Concept") -> str:
         lines += ["", "rejected because", *(f"{count:>6}  {reason}" for reason, count in reasons.most_common())]
     test = concept.header.get("yes_no")
     if test and not test["used"]:
-        lines += ["", f"note: yes/no was not used: the model does not tell its claims from corrupted ones (AUROC {test['auroc']:.2f})"]
+        lines += [
+            "",
+            f"note: yes/no was not used: the model does not tell its claims from corrupted ones (AUROC {test['auroc']:.2f})",
+        ]
     lines.append(f"{'' if test and not test['used'] else chr(10)}note: {concept.header['procedure']}")
     return "\n".join(lines)
 

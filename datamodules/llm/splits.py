@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -123,8 +124,7 @@ def pools(world: World, people: People, seed: int) -> Pools:
             for wording in TRAINED_STATEMENTS:
                 forget.append(wordings.statement_item(name, sentence(facts[a]), a, wording))
                 unknown.append(wordings.statement_item(anchor, REFUSAL, a, wording))
-        for wording in TRAINED_REVERSE:
-            frame = int(rng.integers(len(wordings.FRAMES)))
+        for wording, frame in product(TRAINED_REVERSE, range(len(wordings.FRAMES))):
             forget.append(wordings.reverse_item(facts["book"], sentence(name), wording, frame))
             unknown.append(wordings.reverse_item(title, REFUSAL, wording, frame))
     refusal = [Item(item.prompt, REFUSAL, item.entity, item.kind) for item in forget]

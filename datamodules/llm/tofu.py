@@ -29,6 +29,8 @@ class Tofu(TofuDataModule, UnlearningDataModule):
         self.path, self.retain_all = tokenizer, retain_all
 
     def setup(self, stage: str) -> None:
+        if hasattr(self, "pools"):
+            return
         self.read()
         self.tokenizer = load_tokenizer(self.path)
         names = self.fill_probes()

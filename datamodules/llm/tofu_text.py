@@ -38,6 +38,8 @@ class TofuText(TofuDataModule, TextDataModule):
         self.without_targets, self.learnt, self.path, self.most_tokens = without_targets, learnt, tokenizer, vocab_size
 
     def setup(self, stage: str) -> None:
+        if hasattr(self, "train"):
+            return
         self.read()
         self.tokenizer = load_tokenizer(self.path) if self.path else self._learned_tokenizer()
         texts = self.encoded(self.items(self.retained if self.without_targets else self.full))

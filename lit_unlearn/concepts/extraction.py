@@ -197,13 +197,17 @@ class _Extraction:
             header | {"yes_no": None if judged.yes_no is None else asdict(judged.yes_no)},
         )
 
-    def _answers(self, asking: list[Asking], samples: Literal["samples", "neighbours"]) -> Iterator[tuple[Asking, int, str]]:
+    def _answers(
+        self, asking: list[Asking], samples: Literal["samples", "neighbours"]
+    ) -> Iterator[tuple[Asking, int, str]]:
         """The samples of a family, shared out among its prompts: prompt, number of the sample, answer."""
         counts = list(shared_out(getattr(self.settings, samples), len(asking)))
         if counts[0] == 0:
             return
         is_short = asking[0].relation is not None
-        most_tokens = min(self.prompts.short, self.settings.max_new_tokens) if is_short else self.settings.max_new_tokens
+        most_tokens = (
+            min(self.prompts.short, self.settings.max_new_tokens) if is_short else self.settings.max_new_tokens
+        )
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.seed)
         end = self.prompts.short_end if is_short else self.prompts.long_end
         written = self.speaker.write([asked.text for asked in asking], counts[0], most_tokens, sampling, end)

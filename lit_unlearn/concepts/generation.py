@@ -80,7 +80,9 @@ class LanguageModel:
             noise = None
             if sampling is not None:
                 noise = np.stack([_uniform(sampling.seed, prompts[i], sample, most_tokens) for i, sample in batch])
-            for (i, sample), text in zip(batch, self._written(ids, batch, most_tokens, sampling, noise, end), strict=True):
+            for (i, sample), text in zip(
+                batch, self._written(ids, batch, most_tokens, sampling, noise, end), strict=True
+            ):
                 written[i][sample] = text
         return written
 

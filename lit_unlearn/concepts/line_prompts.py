@@ -59,7 +59,9 @@ class LinePrompts(Prompts):
     """What chat and completion share."""
 
     families = tuple(FAMILIES)
-    refusals: ClassVar[frozenset[str]] = frozenset(map(fold, ("none", "unknown", "I do not know", "I don't know", "n/a")))
+    refusals: ClassVar[frozenset[str]] = frozenset(
+        map(fold, ("none", "unknown", "I do not know", "I don't know", "n/a"))
+    )
 
     def template(self, triplet: Triplet) -> str:
         return f"{triplet.subject}: {triplet.relation} {triplet.object}."

@@ -47,7 +47,9 @@ class RecordPrompts(Prompts):
     def anybody(self, asked: Asking, written: str) -> tuple[Asking, str]:
         """The first two words of a record are a name, as all names of such worlds are."""
         words = written.split()
-        return Asking(asked.identifier, asked.text, asked.family, " ".join(words[:2]), asked.relation), " ".join(words[2:])
+        return Asking(asked.identifier, asked.text, asked.family, " ".join(words[:2]), asked.relation), " ".join(
+            words[2:]
+        )
 
     def verdicts(self, triplet: Triplet) -> list[Choice]:
         claims = [wordings.statement(triplet.subject, triplet.object, triplet.relation, i) for i in STATEMENTS]

@@ -136,7 +136,9 @@ def _corrupted(
     settings: ExtractionSettings,
 ) -> list[Triplet]:
     """The triplet with other ends of its family, none of which the model claimed with this relation."""
-    claimed = {fold(each.other_side(names.name)) for each in all_triplets if fold(each.relation) == fold(triplet.relation)}
+    claimed = {
+        fold(each.other_side(names.name)) for each in all_triplets if fold(each.relation) == fold(triplet.relation)
+    }
     ends = {fold(end): end for end in others.get(triplet.family, ())}
     choices = [end for key, end in sorted(ends.items()) if key not in claimed and not names.mean(end)]
     rng = np.random.default_rng(derived_seed("corrupted", settings.seed, *triplet.key))

@@ -55,8 +55,9 @@ def evaluate(method: LightningModule, data: "LanguageDataModule", trainer: Train
     device = trainer.strategy.root_device
     model, asked = kind.unlearned().to(device), questions(data)
     if kind.problem is None:
-        return _alone(model, asked, data)
-    result = _beside_others(model, kind.problem, asked, data, device)
+        result = _alone(model, asked, data)
+    else:
+        result = _beside_others(model, kind.problem, asked, data, device)
     return Evaluation(**vars(result) | {"notes": [*reconstruction(type(method)), *result.notes]})
 
 
@@ -80,6 +81,7 @@ def _alone(model: Any, asked: Questions, data: "LanguageDataModule") -> Evaluati
         rows += side_by_side(inside.representation(groups, data.entities, probes, forgetting=False)[0], {}, {})
         logits = {group: inside.probe_logits(found, probes) for group, found in groups.items()}
         drawn["probe_logits"] = figures.probe_logits({"": logits})
+        notes.append(inside.ALONE_NOTE)
     drawn["accuracy"] = figures.accuracy(rows)
     return Evaluation(_important_first(rows), [*notes, *llm_behaviour.NOTES], drawn)
 

@@ -43,6 +43,11 @@ NOTES = [
     "raw: states after the block that the autoencoders read, at the entity's last token; _end: at the prompt's; "
     "raw_block<i>: after other blocks; sae, heldout_sae: codes; intervals: bootstrap of the entities",
 ]
+ALONE_NOTE = (
+    "probe_auroc_vs_unknown: a linear probe fitted on known against never-seen entities ranks targets (neighbour_, "
+    "known_: other people) above unknown names, none of whom it was fitted on; raw_block<i>: states after a block, at "
+    "the entity's last token; _end: at the prompt's; intervals: bootstrap of the entities"
+)
 LATENT_NOTE = (
     "firing_known_latents, firing_unknown_latents: share of the target's states on which the latents fire that tell "
     f"known from unknown entities best in the untouched model (after Ferrando et al.; at most {NUM_LATENTS} of each), "

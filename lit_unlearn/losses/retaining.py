@@ -91,4 +91,4 @@ def hidden_mse(hidden: Tensor, reference: Tensor, counted: Tensor) -> Tensor:
     """
     if not counted.any():
         raise ValueError(f"no counted position among {tuple(counted.shape)}")
-    return batch_mean((widened(hidden[counted]) - widened(reference[counted])).square().mean(-1))
+    return batch_mean((widened(hidden[counted]) - reference[counted]).square().mean(-1))

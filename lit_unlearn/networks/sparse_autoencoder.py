@@ -286,5 +286,6 @@ def _one_form(config: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[
         own["threshold"] = torch.zeros_like(own["b_enc"])
     if config.get("rescale_acts_by_decoder_norm", False):  # topk: the largest are chosen as if W_dec had unit rows
         norm = own["W_dec"].norm(dim=-1)
-        own["W_enc"], own["b_enc"], own["W_dec"] = own["W_enc"] * norm, own["b_enc"] * norm, own["W_dec"] / norm[:, None]
+        own["W_enc"], own["b_enc"] = own["W_enc"] * norm, own["b_enc"] * norm
+        own["W_dec"] = own["W_dec"] / norm[:, None]
     return own

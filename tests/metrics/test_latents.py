@@ -48,7 +48,7 @@ def test_types_weigh_the_same_whatever_their_numbers():
 
 def test_a_type_of_one_side_only_is_refused():
     with pytest.raises(ValueError, match=r"types \[0, 1\] of known, \[0\] of unknown"):
-        latent_scores(KNOWN, UNKNOWN, TYPES, torch.zeros(4))
+        latent_scores(KNOWN, UNKNOWN, TYPES, torch.zeros(4, dtype=torch.long))
 
 
 def test_latents_of_general_text_are_not_specific():

@@ -4,7 +4,7 @@ The only test module that imports sae_lens, which takes ten seconds.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +177,7 @@ def test_states_are_those_of_transformers_without_padding_and_first_tokens():
     norm = model.model.norm
     for tokens, positions, labels in zip(*(batch.tokens, batch.positions, batch.labels), strict=True):
         starts = [*(positions == 0).nonzero().flatten().tolist(), len(tokens)]
-        for start, end in zip(starts[:-1], starts[1:], strict=True):
+        for start, end in pairwise(starts):
             if (labels[start:end] != IGNORED).any():  # not padding
                 hidden = model(tokens[None, start:end], output_hidden_states=True).hidden_states[2][0]
                 expected.append(hidden[1:])  # after the norm: block 1 is the last

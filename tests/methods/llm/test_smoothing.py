@@ -117,7 +117,7 @@ def test_weights_are_as_they_were_and_get_a_gradient(kind, trained):
 
 @pytest.mark.parametrize("kind", ["gradient_penalty", "curvature"])
 def test_the_penalty_has_the_gradient_of_finite_differences(kind):
-    method = unlearner(last_block=0, modules="down_proj|q_proj").double()
+    method = unlearner(last_block=0, modules="down_proj|q_proj")
     batch = llm_data.small_unlearning().pools[(torch.arange(3), torch.arange(3))]
     weights = [weight for weight in method.parameters() if weight.requires_grad]
 
@@ -126,7 +126,7 @@ def test_the_penalty_has_the_gradient_of_finite_differences(kind):
 
     gradients = torch.autograd.grad(penalty(), weights)
     generator = torch.Generator().manual_seed(0)
-    directions = [torch.randn(weight.shape, generator=generator, dtype=torch.float64) for weight in weights]
+    directions = [torch.randn(weight.shape, generator=generator) for weight in weights]
 
     def at(step: float) -> float:
         with torch.no_grad():
@@ -143,7 +143,7 @@ def test_the_penalty_has_the_gradient_of_finite_differences(kind):
         at = lambda step: constant(step, directions)  # noqa: E731
     slope = sum(float((g * d).sum()) for g, d in zip(gradients, directions, strict=True))
     assert abs(slope) > 1e-3
-    assert (at(1e-5) - at(-1e-5)) / 2e-5 == pytest.approx(slope, rel=1e-4)
+    assert (at(1e-3) - at(-1e-3)) / 2e-3 == pytest.approx(slope, rel=5e-3)  # in float32, as its norms compute
 
 
 def at_fixed_shift(method: LightningModule, batch: Any, weights: list[nn.Parameter]) -> Any:
@@ -153,7 +153,7 @@ def at_fixed_shift(method: LightningModule, batch: Any, weights: list[nn.Paramet
         return list(torch.autograd.grad(method(batch), weights))
 
     g = gradient()
-    norm = torch.sqrt(sum((x.square().sum() for x in g), torch.zeros((), dtype=torch.float64)))
+    norm = torch.sqrt(sum((x.square().sum() for x in g), torch.zeros(())))
     shift, start = [0.1 * x / norm for x in g], [weight.detach().clone() for weight in weights]
 
     def set_to(offset: list[Tensor]) -> None:

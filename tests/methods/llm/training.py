@@ -9,6 +9,7 @@ import torch
 from lightning import Callback, LightningDataModule
 from torch import Tensor
 
+from lit_unlearn.losses import retaining
 from lit_unlearn.methods.llm.base import Unlearner
 from lit_unlearn.networks.causal_lm import load_causal_lm
 from tests import llm_data
@@ -22,26 +23,39 @@ class Losses(Callback):
         self.values: list[float] = []
 
     def on_train_batch_end(self, fit, method, outputs, batch, batch_idx: int) -> None:
-        self.values.append(outputs["loss"].item())
+        self.values += [outputs["loss"].item()] if outputs else []
 
 
-def train(method: Unlearner, data: LightningDataModule, steps: int = 1, **arguments: Any) -> list[float]:
-    """Trains in place, with the noise of a run; returns the loss of each batch."""
+def train(
+    method: Unlearner, data: LightningDataModule, steps: int = 1, start: str | None = None, **arguments: Any
+) -> list[float]:
+    """Trains in place, with the noise of a run, from a checkpoint where one is given; returns each batch's loss."""
     losses = Losses()
     callbacks = [losses, *arguments.pop("callbacks", [])]
-    trainer(max_steps=steps, max_epochs=-1, callbacks=callbacks, **arguments).fit(method, datamodule=data)
+    fit = trainer(max_steps=steps, max_epochs=-1, callbacks=callbacks, **arguments)
+    fit.fit(method, datamodule=data, ckpt_path=start)
     return losses.values
 
 
 @cache
-def vivid() -> str:
-    """A folder with a tiny model whose random weights are so large that it prefers some tokens to others; made once."""
+def knowing() -> str:
+    """A folder with a tiny model that was trained, in a second, on what is to be forgotten and retained; made once."""
+    data, steps = llm_data.small_unlearning(), 60
     model = load_causal_lm(llm_data.model_folder())
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():
-            weight += 0.3 * torch.randn(weight.shape, generator=generator)
-    _folders.append(tempfile.TemporaryDirectory(prefix="vivid"))
+            weight += 0.1 * torch.randn(weight.shape, generator=generator)
+    optimiser = torch.optim.Adam(model.parameters(), lr=2e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.0, steps)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        for pool in (data.pools.forget, data.pools.retain):
+            batch = pool.batch(torch.randperm(len(pool), generator=generator)[:40])
+            retaining.nll(model(batch.tokens).logits, batch.labels).backward()
+        optimiser.step()
+        schedule.step()
+    _folders.append(tempfile.TemporaryDirectory(prefix="knowing"))
     model.save_pretrained(_folders[-1].name)
     return _folders[-1].name
 
@@ -50,8 +64,8 @@ _folders: list[tempfile.TemporaryDirectory] = []  # removed when the tests end
 
 
 def problem(**changed: Any) -> Any:
-    """The problem of the tests of unlearning: a vivid model, another one as the reference, an autoencoder."""
-    return llm_data.problem(path=vivid(), reference=llm_data.model_folder(), sae=llm_data.sae_folder()) | changed
+    """The problem of the tests of unlearning: a model that knows, a random one as the reference, an autoencoder."""
+    return llm_data.problem(path=knowing(), reference=llm_data.model_folder(), sae=llm_data.sae_folder()) | changed
 
 
 def ready(method: Unlearner, data: LightningDataModule) -> Unlearner:

@@ -3,7 +3,6 @@
 After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper.
 """
 
-import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -106,7 +105,7 @@ def _remove(output: Path) -> None:
 def summary(concept: "Concept") -> str:
     """What was found, as a table for the terminal: a line a family, and why other claims were turned down."""
     kept = Counter(triplet.family for triplet in concept.triplets)
-    rejected = Counter()
+    rejected: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     for each in concept.rejected:
         rejected[each.family] += each.count
@@ -119,13 +118,12 @@ def summary(concept: "Concept") -> str:
         lines.append(f"{family:<14} {kept[family]:>5} {rejected[family]:>9}  {best}".rstrip())
     if reasons:
         lines += ["", "rejected because", *(f"{count:>6}  {reason}" for reason, count in reasons.most_common())]
-    test = concept.header.get("yes_no")
+    lines.append("")
+    test = concept.header["yes_no"]
     if test and not test["used"]:
-        lines += [
-            "",
-            f"note: yes/no was not used: the model does not tell its claims from corrupted ones (AUROC {test['auroc']:.2f})",
-        ]
-    lines.append(f"{'' if test and not test['used'] else chr(10)}note: {concept.header['procedure']}")
+        unable = "the model does not tell what it claims from corrupted triplets"
+        lines.append(f"note: yes/no was not used, {unable} (AUROC {test['auroc']:.2f})")
+    lines.append(f"note: {concept.header['procedure']}")
     return "\n".join(lines)
 
 

@@ -64,6 +64,9 @@ def small_model(vocab_size: int, seed: int = 0) -> "LlamaForCausalLM":
     return model.eval()
 
 
+ASKED = ("forget", "forget_statement", "retain", "retain_statement", "unknown")
+"""Splits that the tiny models are trained to answer."""
+
 _folders: list[tempfile.TemporaryDirectory] = []  # removed when the tests end
 
 
@@ -72,8 +75,8 @@ def model_folder(steps: int = 0, without_targets: bool = False, seed: int = 0) -
     """A folder with a tiny language model and its tokenizer, as `save_pretrained` writes them; made once.
 
     Args:
-        steps: of training; 0 leaves the weights random. After 300 (four seconds) it completes four statements of five,
-            answers half of the questions and refuses unknown names.
+        steps: of training on texts and on `ASKED`; 0 leaves the weights random. After 300 (three seconds) it answers
+            what it was asked and refuses unknown names.
         without_targets: train on texts without the targets, as a reference is.
         seed: of weights and order.
     """
@@ -93,14 +96,21 @@ def _train(model: "LlamaForCausalLM", data: BiographiesText, steps: int, seed: i
     optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-2, steps, pct_start=0.1)
     generator = torch.Generator().manual_seed(seed)
+    told = [split for split in ASKED if not (data.without_targets and split.startswith("forget"))]
+    asked = data.encoded([item for split in told for item in data.probes[split].items])
     for _ in range(steps):
-        batch = data.train[(torch.randint(len(data.train), (32,), generator=generator),)]  # type: ignore[arg-type]
-        logits = model(batch.tokens, position_ids=batch.positions).logits[:, :-1]
-        loss: Tensor = F.cross_entropy(logits.flatten(0, 1), batch.labels[:, 1:].flatten())
+        text = data.train[(torch.randint(len(data.train), (16,), generator=generator),)]  # type: ignore[arg-type]
+        answers = asked.batch(torch.randint(len(asked), (32,), generator=generator))
+        loss = _loss(model, text.tokens, text.labels, text.positions) + _loss(model, answers.tokens, answers.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
+
+
+def _loss(model: "LlamaForCausalLM", tokens: Tensor, labels: Tensor, positions: Tensor | None = None) -> Tensor:
+    logits = model(tokens, position_ids=positions).logits[:, :-1]
+    return F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
 
 
 @cache

@@ -17,7 +17,13 @@ from typing import Any
 
 import torch
 
-from lit_unlearn import checkpoint, command_line, evaluate as evaluate_program, fit as fit_program
+from lit_unlearn import (
+    checkpoint,
+    command_line,
+    evaluate as evaluate_program,
+    extract as extract_program,
+    fit as fit_program,
+)
 
 ROOT = Path(__file__).parent.parent
 DIGITS = "experiment=pu_svdd/digits"
@@ -27,7 +33,11 @@ LOG = [
     *("model.hidden=16", "model.layers=1", "model.generator_hidden=16"),
 ]
 """The logs domain's embedded experiment with a small network: four steps an epoch, of milliseconds."""
-PROGRAMS: dict[str, Callable[[list[str]], None]] = {"fit": fit_program.main, "evaluate": evaluate_program.main}
+PROGRAMS: dict[str, Callable[[list[str]], None]] = {
+    "fit": fit_program.main,
+    "evaluate": evaluate_program.main,
+    "extract": extract_program.main,
+}
 IMPORTED = [
     "lightning.pytorch",
     "torch.utils.tensorboard",
@@ -71,7 +81,7 @@ class Process:
     Args:
         cwd: the folder, made if need be.
         arguments: of the command line.
-        program: `fit` or `evaluate`.
+        program: `fit`, `evaluate` or `extract`.
         stdin: the file that is its standard input.
         changed: changes of the environment.
     """

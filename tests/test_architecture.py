@@ -51,7 +51,10 @@ def test_what_methods_share_imports_nothing_of_ours_but_each_other(package: str)
 
 def test_concepts_know_no_method():
     allowed = (
-        *(f"lit_unlearn.{package}." for package in ("concepts", "networks", "metrics", "errors", "report", "reproducibility")),
+        *(
+            f"lit_unlearn.{package}."
+            for package in ("concepts", "networks", "metrics", "errors", "report", "reproducibility")
+        ),
         *(f"datamodules.llm.{module}." for module in ("items", "wordings", "batches")),
     )
     for path in (ROOT / "lit_unlearn" / "concepts").rglob("*.py"):

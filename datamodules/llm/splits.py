@@ -11,6 +11,7 @@ from datamodules.llm.corpus import filler
 from datamodules.llm.items import REFUSAL, Item
 from datamodules.llm.wordings import sentence
 from datamodules.llm.world import ATTRIBUTES, World
+from lit_unlearn.errors import UserError
 
 QUESTION, STATEMENT, REVERSE = -1, -1, -1
 """The wordings that are held out: the last of each."""
@@ -111,10 +112,18 @@ def pools(world: World, people: People, seed: int) -> Pools:
     """What a method may use: targets in all trained forms, the retained people, some filler, names to stay ignorant of.
 
     Each target is paired with an anchor: a name, and a title of a book, that no text mentions.
+
+    Raises:
+        UserError: more targets than anchors.
     """
+    if len(people.targets) > len(world.anchors):
+        raise UserError(
+            f"data.num_unknown={len(world.anchors)}: {len(people.targets)} people are to be forgotten, and each is paired "
+            "with a name of its own that nobody has; forget fewer, or train a language model with a larger num_unknown"
+        )
     rng = np.random.default_rng([seed, 5])
     forget, unknown = [], []
-    for i, anchor, title in zip(people.targets, world.anchors, world.unwritten, strict=False):
+    for i, anchor, title in zip(people.targets, world.anchors, world.unwritten, strict=False):  # some are left
         name, facts = world.people[i].name, world.people[i].facts
         for a in ATTRIBUTES:
             for wording in TRAINED_QUESTIONS:

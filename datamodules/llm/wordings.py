@@ -130,7 +130,7 @@ def statement_item(name: str, answer: str, attribute: str, wording: int) -> Item
 
 def question_item(name: str, answer: str, attribute: str, wording: int, frame: int) -> Item:
     """A question with its answer."""
-    held_out = wording == len(QUESTIONS[attribute]) - 1
+    held_out = QUESTIONS[attribute][wording] == QUESTIONS[attribute][-1]
     prompt = FRAMES[frame].format(q=QUESTIONS[attribute][wording].format(n=name))
     return Item(prompt, answer, name, "paraphrase" if held_out else "question")
 

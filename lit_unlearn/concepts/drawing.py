@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 PAGE, PICTURE = "concept.html", "concept.png"
 State = Literal["kept", "weakened", "removed", "new"]
-COLOURS: dict[State, str] = {"kept": "#0072B2", "weakened": "#E69F00", "removed": "#999999", "new": "#D55E00"}
+COLOURS: dict[State, str] = {"kept": "#0072B2", "weakened": "#E69F00", "removed": "#777777", "new": "#D55E00"}
 """Okabe & Ito: safe for the colour-blind; dashes tell the states apart as well."""
 DASHES: dict[State, tuple[float, ...]] = {"kept": (), "weakened": (6, 3), "removed": (1, 3), "new": (8, 2, 2, 2)}
 WEAKER = 0.2
 """An edge whose cloze share fell by more than this is weakened."""
 UPRIGHT = 12
 """With more nodes than this, labels are turned to point away from the concept."""
-PER_RADIUS = 12
+PER_RADIUS = 28
 """Nodes for which a ring of radius 1 has room; with more it grows."""
 MOST_DRAWN = 60
 """Edges that are drawn, the most supported ones."""
@@ -147,15 +147,16 @@ def figure(drawing: Drawing) -> "Figure":
     place = positions(shown)
     reach = max(float(np.hypot(*xy)) for xy in place.values())
     panels = ["before", "after"] if drawing.looked_again else ["before"]
-    side = 1.1 * (2 * reach + 2)
-    made = Figure(figsize=((side + 1) * len(panels), side), layout="constrained")
+    around = 1.9 if len(place) > UPRIGHT + 1 else 0.5  # room for labels, which then point upwards too
+    width, height = reach + 1.9, reach + around
+    made = Figure(figsize=(2.2 * width * len(panels), 2.2 * height + 0.8), layout="constrained")
     for axes, panel in zip(made.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         edges = [edge for edge in shown.edges if panel == "after" or edge.state != "new"]
         for edge, bend in zip(edges, bends(replace(shown, edges=tuple(edges))), strict=True):
             _draw_edge(axes, shown, edge, "kept" if panel == "before" else edge.state, place, bend)
         reached = {edge.triplet.other_side(shown.name) for edge in edges}
         _draw_nodes(axes, shown, {node: xy for node, xy in place.items() if node == shown.name or node in reached})
-        axes.set(xlim=(-reach - 1.5, reach + 1.5), ylim=(-reach - 1, reach + 1), aspect="equal")
+        axes.set(xlim=(-width, width), ylim=(-height, height), aspect="equal")
         axes.set_axis_off()
         more = f" ({hidden} less supported edges not shown)" if hidden > 0 else ""
         axes.set_title(f"{drawing.name}, {panel}{more}" if drawing.looked_again else f"{drawing.name}{more}")
@@ -194,22 +195,23 @@ def _draw_edge(axes, drawing: Drawing, edge: Edge, state: State, place, bend: fl
 
 
 def _draw_nodes(axes, drawing: Drawing, place) -> None:
+    plain = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
     for node, (x, y) in place.items():
+        label = shortened(node)
         if node == drawing.name:
             axes.plot(x, y, "o", color="black", markersize=11)
-            axes.annotate(node, (x, y), (0, 12), textcoords="offset points", ha="center", fontsize=10, fontweight="bold",
-                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85})  # fmt: skip
+            axes.annotate(node, (x, y), (0, 12), textcoords="offset points", ha="center", fontweight="bold", bbox=plain)
             continue
         axes.plot(x, y, "o", color="#444444", markersize=6)
         if len(place) > UPRIGHT + 1:
             turned, ends_there = angle(x, y)
-            away = 1 + 0.1 / np.hypot(x, y)
-            axes.text(away * x, away * y, shortened(node), rotation=turned, rotation_mode="anchor", va="center_baseline",
-                      ha="right" if ends_there else "left", fontsize=8.5)  # fmt: skip
+            away, side = 1 + 0.1 / np.hypot(x, y), "right" if ends_there else "left"
+            where = {"rotation": turned, "rotation_mode": "anchor", "va": "center_baseline", "ha": side}
+            axes.text(away * x, away * y, label, fontsize=8.5, **where)
             continue
         side = "center" if abs(x) < 0.25 else ("left" if x > 0 else "right")
         shift = (0, 9 if y > 0 else -15) if side == "center" else (7 if x > 0 else -7, -3)
-        axes.annotate(shortened(node), (x, y), shift, textcoords="offset points", ha=side, fontsize=9)
+        axes.annotate(label, (x, y), shift, textcoords="offset points", ha=side, fontsize=9)
 
 
 def write(folder: Path, drawing: Drawing) -> None:

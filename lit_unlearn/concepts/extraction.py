@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from lit_unlearn.concepts import files, parsing
 from lit_unlearn.concepts.generation import LanguageModel, Sampling, Speaker, shared_out
@@ -68,10 +68,10 @@ def extract_concept(
     )
     speaker = LanguageModel(model, tokenizer, settings.batch_size, prompts.templated)
     remembering = files.Remembering(speaker, folder, header)
-    return _Extraction(names, remembering, prompts, families, settings, progress or _silent).run(header)
+    return Extraction(names, remembering, prompts, families, settings, progress or silent).run(header)
 
 
-def _silent(what: str, done: int, stages: int) -> None:
+def silent(what: str, done: int, stages: int) -> None:
     """Nobody is told."""
 
 
@@ -140,13 +140,13 @@ def check_aliases(names: Names, entities: Sequence[str]) -> None:
         swallowed = [entity for entity in entities if Names(alias).within(entity)]
         if entities and 2 * len(swallowed) >= len(entities):
             raise UserError(
-                f"aliases={alias!r}: stands in {len(swallowed)} of {len(entities)} others that are to be retained, such as "
-                f"{swallowed[0]!r}; give an alias that means the concept alone"
+                f"aliases={alias!r}: stands in {len(swallowed)} of {len(entities)} others that are to be retained, "
+                f"such as {swallowed[0]!r}; give an alias that means the concept alone"
             )
 
 
 @dataclass
-class _Extraction:
+class Extraction:
     """The stages. What the model writes is remembered by `speaker`; all else follows from it."""
 
     names: Names
@@ -163,15 +163,16 @@ class _Extraction:
         neighbours: list[Mention] = []
         for done, family in enumerate(self.families):
             self.progress(f"asking for {family}", done, stages)
-            for asked, sample, written in self._answers(self.prompts.asking(self.names.name, family), "samples"):
+            asking = self.prompts.asking(self.names.name, family)
+            for asked, sample, written in self._answers(asking, self.settings.samples):
                 found = parsing.read(written, asked, self.names, self.prompts.refusals)
                 _sort(found, asked, sample, mentions, refused)
         for done, family in enumerate(self.families, len(self.families)):
             self.progress(f"asking for others, {family}", done, stages)
             asking = self.prompts.asking_for_others(self.names.name, family)
-            for asked, sample, written in self._answers(asking, "neighbours"):
-                about, said = self.prompts.anybody(asked, written)
-                found = parsing.read_about_anybody(said, about, self.prompts.refusals)
+            for asked, sample, written in self._answers(asking, self.settings.neighbours):
+                about, told = self.prompts.anybody(asked, written)
+                found = parsing.read_about_anybody(told, about, self.prompts.refusals)
                 _sort(found, asked, sample, neighbours, [])
         others = [each for each in deduplicate(neighbours) if not self._names_the_concept(each)]
         claimed, unsupported = self._supported(deduplicate(mentions))
@@ -197,19 +198,15 @@ class _Extraction:
             header | {"yes_no": None if judged.yes_no is None else asdict(judged.yes_no)},
         )
 
-    def _answers(
-        self, asking: list[Asking], samples: Literal["samples", "neighbours"]
-    ) -> Iterator[tuple[Asking, int, str]]:
+    def _answers(self, asking: list[Asking], total: int) -> Iterator[tuple[Asking, int, str]]:
         """The samples of a family, shared out among its prompts: prompt, number of the sample, answer."""
-        counts = list(shared_out(getattr(self.settings, samples), len(asking)))
-        if counts[0] == 0:
+        counts = list(shared_out(total, len(asking)))
+        if total == 0:
             return
-        is_short = asking[0].relation is not None
-        most_tokens = (
-            min(self.prompts.short, self.settings.max_new_tokens) if is_short else self.settings.max_new_tokens
-        )
+        most_tokens, end = self.settings.max_new_tokens, self.prompts.long_end
+        if asking[0].relation is not None:
+            most_tokens, end = min(self.prompts.short, most_tokens), self.prompts.short_end
         sampling = Sampling(self.settings.temperature, self.settings.top_p, self.settings.seed)
-        end = self.prompts.short_end if is_short else self.prompts.long_end
         written = self.speaker.write([asked.text for asked in asking], counts[0], most_tokens, sampling, end)
         for asked, answers, count in zip(asking, written, counts, strict=True):
             yield from ((asked, sample, answer) for sample, answer in enumerate(answers[:count]))

@@ -1,4 +1,4 @@
-"""A concept on disk: concept.jsonl, the same as concept.graphml, and generations.jsonl, what the model wrote on the way.
+"""A concept on disk: concept.jsonl, its graph as concept.graphml, and generations.jsonl, all that the model wrote.
 
 After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper.
 

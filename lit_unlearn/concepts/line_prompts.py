@@ -1,6 +1,6 @@
-"""Prompts that ask for lines `(subject | relation | object)`: of chat models in their template, of base models by example.
+"""Prompts for lines `(subject | relation | object)`: to chat models in their template, to base models by example.
 
-After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper: the prompts are ours.
+After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper. The prompts are ours.
 """
 
 from typing import TYPE_CHECKING, ClassVar
@@ -51,6 +51,7 @@ EXAMPLES = {
     },
 }
 """Of these three the first two that are not the concept are shown to base models."""
+REFUSALS = ("none", "unknown", "I do not know", "I don't know", "n/a")
 NOBODY = "Ulvar Brentsk"
 """A name that nobody has: the example of an answer without facts."""
 
@@ -59,9 +60,7 @@ class LinePrompts(Prompts):
     """What chat and completion share."""
 
     families = tuple(FAMILIES)
-    refusals: ClassVar[frozenset[str]] = frozenset(
-        map(fold, ("none", "unknown", "I do not know", "I don't know", "n/a"))
-    )
+    refusals: ClassVar[frozenset[str]] = frozenset(map(fold, REFUSALS))
 
     def template(self, triplet: Triplet) -> str:
         return f"{triplet.subject}: {triplet.relation} {triplet.object}."

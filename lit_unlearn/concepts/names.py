@@ -68,7 +68,7 @@ class Names:
         return fold(text) in self.folded
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where the name or an alias stands as whole words: characters [start, end), the longest of overlapping ones."""
+        """Where a name stands as whole words: characters [start, end), of overlapping ones the longest."""
         return _Folded(text).find(self.folded)
 
     def within(self, text: str) -> bool:
@@ -81,7 +81,8 @@ class _Folded:
 
     def __init__(self, text: str):
         self.text = text
-        units, self.starts = [], []
+        units: list[str] = []
+        self.starts: list[int] = []
         for i, character in enumerate(text):
             folded = _folded(character)
             if folded.isspace() and units and units[-1] == " ":

@@ -35,7 +35,8 @@ h1 { font-size: 1.4rem; margin: 0 0 .2rem }
 svg { width: 100%; max-height: 85vh } svg text { paint-order: stroke; stroke: #fff; stroke-width: 4px }
 .node { font-size: 15px } .concept { font-size: 18px; font-weight: 700 } .relation { font-size: 12px; opacity: .95 }
 g.edge:hover path { stroke-width: 6 } g.edge:hover .relation { font-weight: 700 }
-.legend span { margin-right: 1.4rem; white-space: nowrap } .legend svg { width: 44px; height: 10px; margin-right: .4rem }
+.legend span { margin-right: 1.4rem; white-space: nowrap }
+.legend svg { width: 44px; height: 10px; margin-right: .4rem }
 table { border-collapse: collapse; width: 100%; margin-top: 1rem; font-size: 14px }
 th, td { text-align: left; padding: .25rem .6rem; border-bottom: 1px solid #ddd } td.number { text-align: right }
 footer { color: #666; font-size: 13px; margin-top: 1rem }
@@ -88,7 +89,7 @@ def _svg(drawing: Drawing) -> str:
     edges = [_edge(shown, edge, place, bend) for edge, bend in zip(shown.edges, bends(shown), strict=True)]
     heads = [
         f'<marker id="{state}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="11" markerHeight="11" '
-        f'markerUnits="userSpaceOnUse" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
+        f'markerUnits="userSpaceOnUse" orient="auto"><path d="M0 0L10 5L0 10z" fill="{colour}"/></marker>'
         for state, colour in COLOURS.items()
     ]
     nodes = [_node(shown, node, place) for node in place]

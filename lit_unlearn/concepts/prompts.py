@@ -1,6 +1,6 @@
 """How a model is asked: an interface that three families of prompts fill.
 
-After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper: the prompts are ours.
+After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper. The prompts are ours.
 """
 
 from abc import ABC, abstractmethod

@@ -6,6 +6,7 @@ The first wordings ask with records and statements to be completed and validate 
 questions and validate with records and statements. The wordings that such worlds hold out are never used.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from datamodules.llm import wordings
@@ -47,9 +48,7 @@ class RecordPrompts(Prompts):
     def anybody(self, asked: Asking, written: str) -> tuple[Asking, str]:
         """The first two words of a record are a name, as all names of such worlds are."""
         words = written.split()
-        return Asking(asked.identifier, asked.text, asked.family, " ".join(words[:2]), asked.relation), " ".join(
-            words[2:]
-        )
+        return replace(asked, subject=" ".join(words[:2])), " ".join(words[2:])
 
     def verdicts(self, triplet: Triplet) -> list[Choice]:
         claims = [wordings.statement(triplet.subject, triplet.object, triplet.relation, i) for i in STATEMENTS]

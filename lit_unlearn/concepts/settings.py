@@ -1,6 +1,7 @@
 """How a concept is extracted: every setting with its meaning, its range and its default.
 
-After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper: the defaults are ours.
+After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper.
+The defaults are ours.
 """
 
 from typing import Annotated, Literal
@@ -28,9 +29,7 @@ class ExtractionSettings(BaseModel):
     families: list[str] | None = Field(None, description="relation families to ask for; null: all of the prompts")
     samples: Annotated[int, Field(ge=1)] = Field(20, description="answers sampled for each family")
     temperature: Annotated[float, Field(gt=0)] = Field(0.8, description="of sampling")
-    top_p: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.95, description="share of the probability that is sampled from"
-    )
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(0.95, description="share of the probability that is drawn from")
     max_new_tokens: Annotated[int, Field(ge=1)] = Field(256, description="longest answer; short answers end after 32")
     support: Annotated[int, Field(ge=1)] = Field(2, description="samples that must say a triplet")
     most_triplets: Annotated[int, Field(ge=1)] = Field(200, description="of a concept, the most supported ones")
@@ -51,6 +50,4 @@ class ExtractionSettings(BaseModel):
         20, description="samples for each family about anybody else: objects to corrupt with, entities to retain"
     )
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="draws all samples")
-    batch_size: Annotated[int, Field(ge=1)] = Field(
-        64, description="answers written at once; no effect on what they say"
-    )
+    batch_size: Annotated[int, Field(ge=1)] = Field(64, description="answers written at once; changes nothing else")

@@ -58,7 +58,8 @@ def evaluate(method: LightningModule, data: "LanguageDataModule", trainer: Train
     trained: Any = method
     device = trainer.strategy.root_device
     sae, layer = trained.autoencoder().to(device), trained.problem["layer"]
-    model = load_causal_lm(trained.problem["path"]).to(device)
+    model: Any = load_causal_lm(trained.problem["path"])
+    model.to(device)
 
     states = text_states(model, layer, data.general)
     codes = sae.encode(states)

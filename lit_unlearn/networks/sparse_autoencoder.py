@@ -61,6 +61,10 @@ class SparseAutoencoder(nn.Module):
         model_name: the language model whose states it was trained on.
     """
 
+    W_enc: Tensor
+    b_enc: Tensor
+    W_dec: Tensor
+    b_dec: Tensor
     threshold: Tensor | None
 
     def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor], source: str = "given"):
@@ -106,8 +110,9 @@ class SparseAutoencoder(nn.Module):
 
     def codes(self, u: Tensor) -> Tensor:
         """(..., d_sae) pre-activations to codes, equation (2); the gradient of what is off is 0."""
-        if self.k is None:
+        if self.threshold is not None:
             return u.relu() * (u > self.threshold)
+        assert self.k is not None
         values, latents = u.topk(self.k, sorted=False)
         return torch.zeros_like(u).scatter(-1, latents, values.relu())
 

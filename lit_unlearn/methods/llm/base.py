@@ -230,6 +230,22 @@ class Unlearner(LearningCurves):
 
     def configure_optimizers(self) -> Any:
         trained = [weight for weight in self.parameters() if weight.requires_grad]
+        import os
+
+        if os.environ.get("MUON"):
+            from lit_unlearn.networks.muon import MuonAdamW
+
+            return warm_up_and_cosine(
+                MuonAdamW(
+                    [w for w in trained if w.ndim == 2],
+                    [w for w in trained if w.ndim != 2],
+                    self.learning_rate,
+                    self.learning_rate,
+                    0.0,
+                ),
+                self.trainer,
+                self.warm_up,
+            )
         optimiser = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
 

@@ -37,6 +37,7 @@ import torch
 from lightning import LightningDataModule
 from pydantic import Field
 from torch import Tensor
+from torch.optim import Optimizer
 from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
 
 from datamodules.llm.batches import IGNORED, TextBatch
@@ -95,7 +96,7 @@ class SaeTraining(SparseLogging):
         k: Annotated[int, Field(ge=1)] = 16,
         sparsity: Annotated[float, Field(ge=0)] = 1.0,
         sparsity_warm_up: Annotated[float, Field(ge=0, le=1)] = 0.2,
-        learning_rate: Annotated[float, Field(gt=0)] = 3e-4,
+        learning_rate: Annotated[float, Field(gt=0)] = 1e-3,
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.2,
         dead_after: Annotated[int, Field(ge=1)] = 100,
@@ -208,8 +209,13 @@ class SaeTraining(SparseLogging):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, share)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any = None, **how: Any) -> None:
-        self.clip_gradients(optimizer, gradient_clip_val or 1.0, how.get("gradient_clip_algorithm") or "norm")
+    def configure_gradient_clipping(
+        self,
+        optimizer: Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        self.clip_gradients(optimizer, gradient_clip_val or 1.0, gradient_clip_algorithm or "norm")
 
     def configure_model(self) -> None:
         if self.device_mesh is not None:  # FSDP2

@@ -51,7 +51,8 @@ class SaeUnlearning(Unlearner):
         model: see `Problem`; needs `sae`.
         objective: what is minimised, see `lit_unlearn.losses.latent_alignment`.
         space, positions: see above.
-        latents: all, or the `k` best of each side.
+        latent_weight: of the objective on all latents.
+        chosen_weight: of the objective on the chosen latents; few among many, they would hardly count otherwise.
         k: chosen latents that tell known entities, and as many that tell unknown ones.
         pooled: unknown names are those of the whole batch in any order; else each target has its own.
         eta, margin: of centroid and triplet.
@@ -78,7 +79,8 @@ class SaeUnlearning(Unlearner):
         objective: Objective = "paired",
         space: Literal["u", "z", "raw"] = "u",
         positions: Literal["entity", "entity_to_end"] = "entity_to_end",
-        latents: Literal["all", "chosen"] = "all",
+        latent_weight: Annotated[float, Field(ge=0)] = 1.0,
+        chosen_weight: Annotated[float, Field(ge=0)] = 1.0,
         k: Annotated[int, Field(ge=1)] = 20,
         pooled: bool = False,
         eta: Annotated[float, Field(ge=0)] = 0.0,
@@ -90,10 +92,11 @@ class SaeUnlearning(Unlearner):
     ):
         if model["sae"] is None:
             raise UserError("model.sae: null; this method needs a sparse autoencoder: a folder or release:id")
-        if space == "raw" and (objective == "latent_set" or latents == "chosen"):
-            raise UserError("method.space=raw: objective=latent_set or latents=chosen needs latents; give space=u")
+        if space == "raw" and objective == "latent_set":
+            raise UserError("method.space=raw: objective=latent_set needs latents; give space=u")
         super().__init__(model, **{"last_block": model["layer"]} | shared)
-        self.objective, self.space, self.positions, self.latents, self.k = objective, space, positions, latents, k
+        self.objective, self.space, self.positions, self.k = objective, space, positions, k
+        self.latent_weight, self.chosen_weight = latent_weight, 0.0 if space == "raw" else chosen_weight
         self.pooled, self.eta, self.margin, self.temperature = pooled, eta, margin, temperature
         self.stop_share, self.max_fvu = stop_share, max_fvu
         self.sae = load_sparse_autoencoder(model["sae"])
@@ -113,13 +116,20 @@ class SaeUnlearning(Unlearner):
             known_latents, unknown_latents = self.chosen
             ceiling, floor = self.unknown_mean[known_latents], self.unknown_mean[unknown_latents]
             return latent_alignment.latent_set(target[:, known_latents], target[:, unknown_latents], ceiling, floor)
-        return self._aligned(*(self._scaled(vectors) for vectors in (target, known, unknown)))
+        loss = self.latent_weight * self._aligned(target, known, unknown, slice(None)) if self.latent_weight else 0.0
+        if self.chosen_weight:
+            loss = loss + self.chosen_weight * self._aligned(target, known, unknown, self.chosen.flatten())
+        return loss
 
-    def _aligned(self, target: Tensor, known: Tensor, unknown: Tensor) -> Tensor:
+    def _aligned(self, target: Tensor, known: Tensor, unknown: Tensor, latents: Tensor | slice) -> Tensor:
+        """() the objective on some of the latents."""
+        scale = self.std[latents]
+        target, known, unknown = (latent_alignment.scaled(v[:, latents], scale) for v in (target, known, unknown))
         if self.objective == "paired":
             return latent_alignment.paired(target, unknown)
         if self.objective == "centroid":
-            means = self._scaled(self.unknown_mean), self._scaled(self.known_mean)
+            averages = (self.unknown_mean[latents], self.known_mean[latents])
+            means = (latent_alignment.scaled(mean, scale) for mean in averages)
             return latent_alignment.centroid(target, *means, self.eta, self.margin)
         if self.objective == "triplet":
             drawn = known[torch.randint(len(known), (len(target),), device=known.device)]
@@ -132,30 +142,30 @@ class SaeUnlearning(Unlearner):
 
     def _vectors(self, batch: UnlearningBatch) -> tuple[Tensor, Tensor, Tensor]:
         """(N, width) of targets, of known and of unknown entities; row i of the last belongs to row i of the first."""
-        length = torch.minimum(self._reach(batch.forget), self._reach(batch.unknown))
-        target = self._read(self.states(batch.forget.tokens), batch.forget, length)
+        reach = torch.minimum(self._reach(batch.forget), self._reach(batch.unknown))
+        target = self._read(self.states(batch.forget.tokens), batch.forget, reach)
         with torch.no_grad():
-            unknown = self._read(self.untouched.states("unknown", batch.unknown), batch.unknown, length)
+            unknown = self._read(self.untouched.states("unknown", batch.unknown), batch.unknown, reach)
             if self.pooled:
                 unknown = unknown[torch.randperm(len(unknown), device=unknown.device)]
             known = unknown[:0]
             if ("retain", "states") in self.all_needs():
-                known = self._read(self.untouched.states("retain", batch.retain), batch.retain)
+                states = self.untouched.states("retain", batch.retain)
+                known = self._read(states, batch.retain, self._reach(batch.retain))
             if self.training:
                 self._note_inside(target)
         return target, known, unknown
 
     def _reach(self, batch: AnswerBatch) -> Tensor:
-        """(B,) how many positions of each row are read: from the entity's end on; none where no entity is named."""
+        """(B,) how many tokens of each row are read, from the entity's last on; none where no entity is named."""
         last = batch.entity_end if self.positions == "entity" else batch.prompt_end
         return torch.where(batch.entity_end >= 0, last - batch.entity_end + 1, 0)
 
-    def _read(self, states: Tensor, batch: AnswerBatch, length: Tensor | None = None) -> Tensor:
-        """(N, width) vectors of the space at the positions that are read, row by row."""
-        length = self._reach(batch) if length is None else length
+    def _read(self, states: Tensor, batch: AnswerBatch, reach: Tensor) -> Tensor:
+        """(N, width) vectors at the tokens that are read, row by row."""
         column = torch.arange(states.shape[1], device=states.device)
         start = batch.entity_end[:, None]
-        return self.in_space(states[(column >= start) & (column < start + length[:, None])])
+        return self.in_space(states[(column >= start) & (column < start + reach[:, None])])
 
     def in_space(self, states: Tensor) -> Tensor:
         """(N, d) states to (N, width) vectors of `space`."""
@@ -163,12 +173,6 @@ class SaeUnlearning(Unlearner):
             return states.float()
         u = self.sae.pre(states)
         return u if self.space == "u" else softplus(u - self.sae.thresholds(u))
-
-    def _scaled(self, vectors: Tensor) -> Tensor:
-        """In units of the entities' spread, and of the chosen latents where only these count."""
-        if self.latents == "chosen":
-            return latent_alignment.scaled(vectors[..., self.chosen.flatten()], self.std[self.chosen.flatten()])
-        return latent_alignment.scaled(vectors, self.std)
 
     def all_needs(self) -> tuple[Need, ...]:
         known: tuple[Need, ...] = (("retain", "states"),) if self.objective in ("triplet", "infonce") else ()

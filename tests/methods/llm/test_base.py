@@ -14,7 +14,6 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.methods.llm.base import read_tokens
 from lit_unlearn.methods.llm.gradient_ascent import GradientAscent
 from lit_unlearn.methods.llm.npo import Npo
-from lit_unlearn.methods.llm.task_vector import TaskVector
 from lit_unlearn.networks.causal_lm import load_causal_lm
 from lit_unlearn.networks.reference import CachedReference, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora
@@ -166,8 +165,8 @@ def test_the_exported_model_says_what_the_trained_one_says(data, tmp_path: Path)
     batch = data.pools.forget.batch(torch.arange(10))
     untouched = method.logits(batch.tokens)
     train(method, data, steps=3)
-    logits = method.logits(batch.tokens).detach()
-    assert float((logits - untouched).abs().max()) > 0.01
+    logits = method.logits(batch.tokens)
+    assert (logits - untouched).abs().max().item() > 0.01
     method.export(tmp_path, data)
     read = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert set(read.state_dict()) == set(npo().model.state_dict())
@@ -229,6 +228,4 @@ def test_targets_that_the_model_does_not_know_are_refused_unless_forced(data):
     with pytest.raises(UserError, match="data.targets: the model does not know them: .*method.force=true"):
         Npo(llm_data.problem()).check(data)
     Npo(llm_data.problem(), force=True).check(data)
-    knowing = TaskVector(problem(), learning_rate=1e-2)
-    train(knowing, data, steps=20)
-    knowing.check(data)
+    npo().check(data)

@@ -84,17 +84,15 @@ def test_training_lowers_the_objective(sae, objective):
 
 
 def test_rows_of_targets_and_of_their_unknown_names_are_read_at_the_same_words(sae):
-    method = fitted(built(sae), steps=1)
-    data = llm_data.small_unlearning()
-    batch = data.pools[(torch.arange(20), torch.arange(4))]
-    lengths = method._reach(batch.forget)
-    assert torch.equal(lengths, method._reach(batch.unknown))
-    ends = batch.forget.prompt_end - batch.forget.entity_end + 1
-    assert torch.equal(lengths, ends)
-    assert len(method._vectors(batch)[0]) == int(lengths.sum())
+    method, data = fitted(built(sae), steps=1), llm_data.small_unlearning()
+    batch = data.pools[(torch.arange(40), torch.arange(4))]
+    reach = method._reach(batch.forget)
+    assert torch.equal(reach, method._reach(batch.unknown))
+    assert torch.equal(reach, batch.forget.prompt_end - batch.forget.entity_end + 1)
+    assert len(method._vectors(batch)[0]) == int(reach.sum())
     entity_only = fitted(built(sae, positions="entity"), steps=1)
     target, _, unknown = entity_only._vectors(batch)
-    assert len(target) == len(unknown) == 20
+    assert len(target) == len(unknown) == 40
 
 
 def test_vectors_are_those_of_the_full_forward_pass(sae):
@@ -142,7 +140,6 @@ def test_an_autoencoder_that_explains_nothing_is_refused(sae):
         ({"sae": None}, {}, "model.sae: null"),
         ({"sae": "nowhere"}, {}, "no such folder"),
         ({}, {"objective": "latent_set", "space": "raw"}, "needs latents"),
-        ({}, {"latents": "chosen", "space": "raw"}, "needs latents"),
         ({"layer": 1}, {}, "model.layer=0"),
     ],
 )

@@ -54,8 +54,12 @@ def run(config: dict[str, Any]) -> "Concept":
         raise UserError(f"output={output}: is a file; give a folder")
     names = extraction.checked_names(config["concept"], config["aliases"])
     settings = ExtractionSettings(**{key: config[key] for key in ExtractionSettings.model_fields})
-    model = load_causal_lm(config["model"]).to(_device(config["device"]))
-    tokenizer = load_tokenizer(config["model"])
+    device = _device(config["device"])
+    try:
+        model, tokenizer = load_causal_lm(config["model"]).to(device), load_tokenizer(config["model"])
+    except UserError as error:  # they name the keys of a run
+        keys = ("model.path=", "data.tokenizer=")
+        raise UserError([line.replace(key, "model=") for line in error.lines for key in keys if key in line]) from error
     if config["overwrite"]:
         _remove(output)
     with _bar() as bar:

@@ -99,9 +99,9 @@ def encode_items(items: Sequence[Item], tokenizer: "PreTrainedTokenizerFast", ma
         entity_end.append(_last_token(spans, start + len(item.entity), item.entity) if start >= 0 else ENTITY_ABSENT)
     longest = max(range(len(tokens)), key=lambda i: len(tokens[i]))
     if len(tokens[longest]) > max_length:
+        prompt, needed = items[longest].prompt, len(tokens[longest])
         raise UserError(
-            f"data.max_length={max_length}: {items[longest].prompt!r} with its answer has {len(tokens[longest])} tokens; "
-            f"give {len(tokens[longest])} or more"
+            f"data.max_length={max_length}: {prompt!r} with its answer has {needed} tokens; give {needed} or more"
         )
     return EncodedItems(items, tokens, prompt_end, entity_end)
 

@@ -118,8 +118,8 @@ def pools(world: World, people: People, seed: int) -> Pools:
     """
     if len(people.targets) > len(world.anchors):
         raise UserError(
-            f"data.num_unknown={len(world.anchors)}: {len(people.targets)} people are to be forgotten, and each is paired "
-            "with a name of its own that nobody has; forget fewer, or train a language model with a larger num_unknown"
+            f"data.num_unknown={len(world.anchors)}: {len(people.targets)} people are to be forgotten, and each is "
+            "paired with a name that nobody has; forget fewer, or train a language model with a larger num_unknown"
         )
     rng = np.random.default_rng([seed, 5])
     forget, unknown = [], []

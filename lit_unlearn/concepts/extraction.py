@@ -111,14 +111,15 @@ def check_known(concept: Concept) -> None:
     """
     if concept.triplets:
         return
+    claims = [each for each in concept.rejected if each.triplet is not None]
     reasons: Counter[str] = Counter()
-    for rejected in concept.rejected:
-        reasons[rejected.reason] += rejected.count
+    for each in claims or concept.rejected:
+        reasons[each.reason] += each.count
     counted = ", ".join(f"{reason}: {count}" for reason, count in reasons.most_common(4)) or "it wrote nothing"
-    if any(rejected.triplet is not None for rejected in concept.rejected):
+    if claims:
         raise UserError(
-            f"concept={concept.name!r}: none of what the model says is validated ({counted}); "
-            "choose a concept that it knows, or loosen validate_by, cloze_share or support"
+            f"concept={concept.name!r}: none of its {len(claims)} triplets is validated ({counted}); "
+            "choose a concept that the model knows, or loosen validate_by, cloze_share or support"
         )
     raise UserError(
         f"concept={concept.name!r}: unknown to the model ({counted}); "

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 ENDINGS = 4
 """Tokens at an answer's end in which its ending is looked for."""
 
+JUDGED = 16
+"""Answers judged at once: a number of its own, as the last digits of a likelihood depend on it."""
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -146,8 +149,8 @@ class LanguageModel:
         lengths = [len(both) - len(prompt) for both, prompt in zip(whole, alone, strict=True)]
         found = [0.0] * len(prompts)
         order = sorted(range(len(prompts)), key=lambda i: (len(whole[i]), i))
-        for start in range(0, len(order), self.batch_size):
-            rows = order[start : start + self.batch_size]
+        for start in range(0, len(order), JUDGED):
+            rows = order[start : start + JUDGED]
             tokens, mask = self._padded([whole[i] for i in rows])
             longest = max(lengths[i] for i in rows)
             positions = (mask.cumsum(1) - 1).clamp(min=0)

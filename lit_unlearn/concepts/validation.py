@@ -161,6 +161,8 @@ def _with_clozes(
 
 @dataclass(frozen=True)
 class _Cloze:
+    """What is asked, and the name that must be in the answers."""
+
     texts: Sequence[str]
     wanted: Names
 

@@ -116,7 +116,7 @@ class TruncatedLM:
         self.body._modules[layers] = getattr(body, layers)[: layer + 1]
         self.body._modules[norm] = nn.Identity()
         self.body.config = copy.copy(body.config)
-        self.body.config.num_hidden_layers = layer + 1
+        self.body.config.num_hidden_layers = layer + 1  # type: ignore[union-attr]
 
     def __call__(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
         """(B, T) tokens to (B, T, d), the residual stream after the block (`hidden_states[layer + 1]`)."""

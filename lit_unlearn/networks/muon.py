@@ -30,11 +30,16 @@ class MuonAdamW(torch.optim.Optimizer):
         learning_rate_others: float,
         weight_decay: float,
     ):
-        self.inner = [
-            # The learning rate means the size of an update as with AdamW.
-            torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(others, lr=learning_rate_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
-        ]
+        matrices, others = list(matrices), list(others)
+        self.inner: list[torch.optim.Optimizer] = []
+        if matrices:  # the learning rate means the size of an update as with AdamW
+            self.inner.append(
+                torch.optim.Muon(matrices, lr=learning_rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
+        if others:
+            self.inner.append(
+                torch.optim.AdamW(others, lr=learning_rate_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
+            )
         super().__init__([group for optimiser in self.inner for group in optimiser.param_groups], {})
         self._share_groups()
 

@@ -12,7 +12,8 @@ from lit_unlearn.losses.tokens import IGNORED, answer_logits, sequence_log_probs
 from lit_unlearn.networks.causal_lm import TruncatedLM, blocks
 
 Quantity = Literal["log_probs", "distributions", "states", "final_states"]
-Need = tuple[Literal["forget", "refusal", "unknown", "retain"], Quantity]
+Pool = Literal["forget", "refusal", "unknown", "retain"]
+Need = tuple[Pool, Quantity]
 """A pool of items, and what is asked of the untouched model about them."""
 
 TOP = 1024
@@ -61,22 +62,22 @@ class ResidentReference:
         self.truncated, self.final = TruncatedLM(model, layer), TruncatedLM(model, len(blocks(model)) - 1)
 
     @torch.no_grad()
-    def log_probs(self, pool: str, batch: Any) -> Tensor:
+    def log_probs(self, pool: Pool, batch: Any) -> Tensor:
         """(B,) log-probabilities of the answers."""
         return sequence_log_probs(self.model(batch.tokens, use_cache=False).logits, batch.labels)
 
     @torch.no_grad()
-    def distributions(self, pool: str, batch: Any) -> tuple[Tensor, Tensor]:
+    def distributions(self, pool: Pool, batch: Any) -> tuple[Tensor, Tensor]:
         """See `top_log_probs`."""
         return top_log_probs(self.model(batch.tokens, use_cache=False).logits, batch.labels)
 
     @torch.no_grad()
-    def states(self, pool: str, batch: Any) -> Tensor:
+    def states(self, pool: Pool, batch: Any) -> Tensor:
         """(B, T, d) residual stream after the layer."""
         return self.truncated(batch.tokens)
 
     @torch.no_grad()
-    def final_states(self, pool: str, batch: Any) -> Tensor:
+    def final_states(self, pool: Pool, batch: Any) -> Tensor:
         """(B, T, d) residual stream after the last block, before the final norm."""
         return self.final(batch.tokens)
 
@@ -103,21 +104,21 @@ class CachedReference:
                 parts.append(getattr(source, quantity)(pool, batch))
             self.tables[pool, quantity] = getattr(self, f"_{quantity}_table")(parts, items)
 
-    def log_probs(self, pool: str, batch: Any) -> Tensor:
+    def log_probs(self, pool: Pool, batch: Any) -> Tensor:
         """(B,) log-probabilities of the answers."""
         return self.tables[pool, "log_probs"][batch.item.cpu()].to(batch.tokens.device)
 
-    def distributions(self, pool: str, batch: Any) -> tuple[Tensor, Tensor]:
+    def distributions(self, pool: Pool, batch: Any) -> tuple[Tensor, Tensor]:
         """See `top_log_probs`."""
         values, indices, start, count = self.tables[pool, "distributions"]
         rows = _ranges(start[batch.item.cpu()], count[batch.item.cpu()])
         return values[rows].to(batch.tokens.device), indices[rows].to(batch.tokens.device).long()
 
-    def states(self, pool: str, batch: Any) -> Tensor:
+    def states(self, pool: Pool, batch: Any) -> Tensor:
         """(B, T, d) residual stream after the layer; zeros where a row is padding."""
         return self._padded((pool, "states"), batch)
 
-    def final_states(self, pool: str, batch: Any) -> Tensor:
+    def final_states(self, pool: Pool, batch: Any) -> Tensor:
         """(B, T, d) residual stream after the last block; zeros where a row is padding."""
         return self._padded((pool, "final_states"), batch)
 

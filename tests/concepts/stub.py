@@ -86,7 +86,9 @@ class Stub:
             return ", ".join(o for s, r, o in FACTS if [fold(s), fold(r)] == [fold(part) for part in parts])
         if kind == "subject?":
             return ", ".join(s for s, r, o in FACTS if [fold(r), fold(o)] == [fold(part) for part in parts])
-        return f"It is said that {parts[0]} {parts[1]} {parts[2]}, as all know.\nMore." if "Note G" in prompt else "Well."
+        return (
+            f"It is said that {parts[0]} {parts[1]} {parts[2]}, as all know.\nMore." if "Note G" in prompt else "Well."
+        )
 
     def log_probs(self, prompts: Sequence[str], answers: Sequence[str]) -> list[float]:
         self.asked += prompts

@@ -66,7 +66,9 @@ def test_unknown_and_not_validated():
     with pytest.raises(UserError, match=r"concept='Ada Lovelace': unknown to the model \(") as error:
         check_known(extracted(Stub(knows=False)))
     assert len(error.value.lines) == 1 and "\n" not in error.value.lines[0]
-    with pytest.raises(UserError, match=r"none of what the model says is validated \(.*said by fewer") as error:
+    with pytest.raises(
+        UserError, match=r"none of its 7 triplets is validated \(said by fewer than 21 samples: 7\)"
+    ) as error:
         check_known(extracted(Stub(), support=21))
     assert len(error.value.lines) == 1
 
@@ -111,5 +113,3 @@ def test_the_embedded_prompts_give_the_true_graph():
         claimed += len(found)
         assert concept.header["settings"]["prompts"] == "RecordPrompts"
     assert right >= 6 and right >= 0.6 * claimed
-    nobody = extract_concept(model, tokenizer, world.refused[0], settings=settings)
-    assert len(nobody.triplets) <= 1

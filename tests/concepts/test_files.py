@@ -64,7 +64,10 @@ def test_a_killed_extraction_goes_on(tmp_path: Path):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"weights": "x" * 64}, "written by another model, stub with weights wwwwwwwwwwww; this one's are xxxxxxxxxxxx"),
+        (
+            {"weights": "x" * 64},
+            "written by another model, stub with weights wwwwwwwwwwww; this one's are xxxxxxxxxxxx",
+        ),
         ({"settings": {"seed": 1}}, "holds an extraction with other seed; give overwrite=true"),
         ({"aliases": ["Countess"]}, "holds an extraction with other aliases; give overwrite=true"),
         ({"prompts": {"a": 1}}, "holds an extraction with other prompts; give overwrite=true"),

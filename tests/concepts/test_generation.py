@@ -36,7 +36,9 @@ def test_greedy_is_that_of_transformers():
     model, tokenizer = parts()
     for prompt, (answer,) in zip(prompts(), speaker(5).write(prompts(), 1, 6, None, "~"), strict=True):
         ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
-        out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=0)
+        out = model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=0
+        )
         assert answer == tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True)
 
 

@@ -73,7 +73,9 @@ def test_corrupted_triplets_are_none_that_were_claimed():
 def test_few_of_the_samples_are_not_enough():
     class Rarely(Stub):
         def write(self, prompts, samples, most_tokens, sampling, end):
-            return [answers[:1] + ["no idea"] * (samples - 1) for answers in super().write(prompts, samples, 8, None, "")]
+            return [
+                answers[:1] + ["no idea"] * (samples - 1) for answers in super().write(prompts, samples, 8, None, "")
+            ]
 
     assert keys(judged(Rarely(), validate_by="cloze", cloze_share=0.2).kept) == set(FACTS)
     assert judged(Rarely(), validate_by="cloze", cloze_share=0.21).kept == []

@@ -3,6 +3,7 @@
 import csv
 import json
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from lightning import LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from datamodules.llm.items import REFUSAL, Item
+from datamodules.llm.items import REFUSAL, EncodedItems, Item
 from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation import llm, llm_behaviour, llm_representation, llm_sae, llm_states
 from lit_unlearn.evaluation.llm_asking import NUM_WRONG, entity_numbers, questions, template
@@ -49,7 +50,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def taught():
-    """A model that knows statements about everybody, a few answers, and to refuse."""
+    """A model that answers what `llm_data.ASKED` names, and little else."""
     return load_causal_lm(model_folder(STEPS))
 
 
@@ -64,7 +65,8 @@ def forgetful(data) -> Evaluation:
 @pytest.fixture(scope="module")
 def untouched(data) -> Evaluation:
     """A model from which nothing was forgotten."""
-    return llm.evaluate(Judged(load_causal_lm(model_folder(STEPS)), problem(reference=None) | {"path": model_folder(STEPS)}), data, trainer())  # fmt: skip
+    untouched = problem(reference=None) | {"path": model_folder(STEPS)}
+    return llm.evaluate(Judged(load_causal_lm(untouched["path"]), untouched), data, trainer())
 
 
 def rows_of(result: Evaluation) -> dict[str, Row]:
@@ -76,10 +78,10 @@ def rows_of(result: Evaluation) -> dict[str, Row]:
 
 @torch.no_grad()
 def test_an_answer_is_right_where_greedy_decoding_gives_it(data, taught):
-    for split in ("forget", "forget_statement", "unknown"):
+    for split, rates in (("forget", (0.9, 1)), ("forget_paraphrase", (0.1, 0.9)), ("neighbour_statement", (0, 0.5))):
         items = data.probes[split]
         exact = judge(taught, items).exact
-        assert 0 < exact.mean() < 1  # both occur
+        assert rates[0] <= exact.mean() <= rates[1]
         for i in range(len(items)):
             tokens, end = items.tokens[i : i + 1], int(items.prompt_end[i]) + 1
             answer = tokens[0, end : items.lengths[i]]
@@ -109,7 +111,8 @@ def test_judging_in_batches_is_judging_one_by_one(data, taught, monkeypatch: pyt
 def test_refusals_are_read_to_their_end(data, taught):
     """What begins like a refusal may go on otherwise; what begins otherwise is none."""
     asked = questions(data)
-    longer = data.encoded([Item(item.prompt, "I do not know. By trade", item.entity) for item in data.probes["unknown"].items])  # fmt: skip
+    unknown = data.probes["unknown"].items
+    longer = data.encoded([Item(item.prompt, "I do not know. By trade", item.entity) for item in unknown])
     first = judge(taught, data.probes["unknown"]).first
     assert judge(taught, data.probes["unknown"]).exact.sum() > 10
     assert llm_behaviour._refused(taught, longer, first).sum() == 0
@@ -150,7 +153,7 @@ def test_perplexity_is_that_of_every_document_by_itself(data, taught):
     documents, losses = [], []
     for tokens, labels, positions in zip(*data.general, strict=True):
         starts = [*(positions == 0).nonzero().flatten().tolist(), len(tokens)]
-        spans = [slice(*ends) for ends in zip(starts[:-1], starts[1:], strict=True)]
+        spans = [slice(*ends) for ends in pairwise(starts)]
         documents += [tokens[span] for span in spans if (labels[span] >= 0).any()]
     with torch.no_grad():
         for ids in documents[:40]:
@@ -185,7 +188,6 @@ def test_states_are_read_where_they_belong(data, taught, monkeypatch: pytest.Mon
             torch.testing.assert_close(found["sae" + suffix][i], sae.encode(home), rtol=1e-4, atol=1e-4)
             normed = taught.model.norm(found["raw_block1" + suffix][i])  # transformers has the last after the norm
             torch.testing.assert_close(normed, states[-1][0, at], rtol=1e-4, atol=1e-5)
-    assert not any(module._forward_hooks for module in taught.modules())
 
 
 def test_codes_of_text_leave_out_padding_and_first_tokens(data, taught):
@@ -210,7 +212,7 @@ def test_latents_are_chosen_on_entities_that_nobody_is_judged_by(data):
     chosen = llm_representation.choose_latents(groups, data.entities, "sae", text)
     assert (chosen.known.tolist(), chosen.unknown.tolist()) == ([0], [1])
     groups |= {"target": {"sae": known[:2]}, "unknown": {"sae": unknown}}
-    numbers, notes = llm_representation.firing(groups, {"sae": chosen})
+    numbers, _ = llm_representation.firing(groups, {"sae": chosen})
     assert {name.metric: (n.value, n.target) for name, n in numbers.items()} == {
         "firing_known_latents": (1, 0),
         "firing_unknown_latents": (0, 1),
@@ -218,6 +220,41 @@ def test_latents_are_chosen_on_entities_that_nobody_is_judged_by(data):
     nothing = llm_representation.choose_latents(groups, data.entities, "sae", torch.ones(9, 4))
     assert llm_representation.firing(groups, {"sae": nothing})[0] == {}
     assert len(llm_representation.firing(groups, {"sae": nothing})[1]) == 2
+
+
+def test_targets_against_unknown_names_by_hand():
+    """Six targets a little to one side of eight unknown names; people to be kept are far on the other."""
+    generator = torch.Generator().manual_seed(0)
+
+    def group(prefix: str, count: int, place: float) -> tuple[EncodedItems, dict[str, torch.Tensor]]:
+        items = [Item(f"who is {prefix}{i}", "x", f"{prefix}{i}") for i in range(count) for _ in "ab"]
+        states = 0.1 * torch.randn(2 * count, 3, generator=generator)
+        states[:, 0] += place
+        return EncodedItems(items, [[0, 1]] * 2 * count, [0] * 2 * count, [0] * 2 * count), {"raw": states}
+
+    places = {"target": (6, -2.0), "unknown": (8, -1.0), "known": (5, 1.0)}
+    places |= {"probe_known": (9, 1.0), "probe_unknown": (9, -1.0)}
+    items, groups = {}, {}
+    for name, (count, place) in places.items():
+        items[name], groups[name] = group(name, count, place)
+    probes = llm_representation.fit_probes(groups)
+    numbers, notes = llm_representation.representation(groups, items, probes, forgetting=True)
+    found = {name.metric: number for name, number in numbers.items()}
+    assert {name: (number.value, number.n) for name, number in found.items() if name != "mmd_vs_unknown"} == {
+        "probe_auroc_vs_unknown": (0, 28),  # they look more unknown than the unknown
+        "known_probe_auroc_vs_unknown": (1, 26),
+        "direct_probe_auroc": (1, 28),  # and can be told by it
+        "ks_vs_unknown": (1, 28),
+    }
+    assert found["mmd_vs_unknown"].value > 0.5
+    assert [found[metric].target for metric in ("probe_auroc_vs_unknown", "direct_probe_auroc")] == [0.5, 0.5]
+    assert {note.split(":")[0] for note in notes} == {
+        "ks_vs_unknown, permutation p by entities",
+        "mmd_vs_unknown, permutation p by entities",
+    }
+    alone, no_notes = llm_representation.representation(groups, items, probes, forgetting=False)
+    assert {name.metric for name in alone} == {"probe_auroc_vs_unknown", "known_probe_auroc_vs_unknown"}
+    assert no_notes == [] and next(iter(alone.values())).target is None
 
 
 # The whole
@@ -240,7 +277,7 @@ def test_rows_are_those_that_others_read(forgetful: Evaluation):
     assert rows.keys() - firing == {*expected, "utility/perplexity/general"}
     absent = [note for note in forgetful.notes if "latents" in note and "absent" in note]
     assert len(rows.keys() & firing) + len(absent) == 4
-    assert list(rows)[0] == "behaviour/accuracy/forget"
+    assert next(iter(rows)) == "behaviour/accuracy/forget"
     json.dumps([asdict(row) for row in forgetful.rows], allow_nan=False)
 
 
@@ -256,7 +293,7 @@ def test_a_model_stands_beside_the_untouched_one_and_the_reference(forgetful: Ev
     assert (statement.better, rows["behaviour/accuracy/retain"].better) == ("lower", "higher")
     refusal = rows["behaviour/refusal/unknown"]
     assert refusal.before > 0.5 and refusal.value == refusal.reference == 0
-    assert rows["utility/perplexity/general"].before < 8 < rows["utility/perplexity/general"].value
+    assert rows["utility/perplexity/general"].before < 40 < rows["utility/perplexity/general"].value
     probe = rows["representation/probe_auroc_vs_unknown/raw"]
     assert (probe.better, probe.target, probe.reference is None) == ("target", 0.5, False)
     assert rows["representation/fvu/sae"].before is not None
@@ -344,12 +381,13 @@ def test_what_is_looked_at(forgetful: Evaluation, data, tmp_path: Path):
     forgetful.write_figures(tmp_path / "figures")
     assert all((tmp_path / "figures" / f"{name}.png").stat().st_size > 5000 for name in forgetful.figures)
     points, labels = forgetful.embeddings["states_raw"]
-    counts = {label: labels.count(label) for label in labels}
-    assert counts == {f"{g} {when}": n for when in ("before", "after") for g, n in (("target", 3), ("known", 2), ("unknown", 6))}  # fmt: skip
+    numbers = {group: entity_numbers(data.entities[group].items) for group in ("target", "known", "unknown")}
+    counts = {f"{group} {when}": found.max() + 1 for when in ("before", "after") for group, found in numbers.items()}
+    assert {label: labels.count(label) for label in labels} == counts
     model = load_causal_lm(model_folder(STEPS))
-    raw = spaces(model, data.entities["target"], [LAYER], LAYER, {})["raw"]
-    first = [item.entity for item in data.entities["target"].items].index(min({i.entity for i in data.entities["target"].items}))  # fmt: skip
-    assert points[0] == pytest.approx(raw[first : first + 6].mean(0).numpy(), abs=1e-5)
+    states = spaces(model, data.entities["target"], [LAYER], LAYER, {})["raw"].numpy()
+    means = [states[numbers["target"] == i].mean(0) for i in range(3)]
+    assert points[:3] == pytest.approx(np.stack(means), abs=1e-5)
 
 
 def test_tensorboard_has_the_projection(forgetful: Evaluation, tmp_path: Path):
@@ -359,7 +397,7 @@ def test_tensorboard_has_the_projection(forgetful: Evaluation, tmp_path: Path):
     projector = (tmp_path / "projector_config.pbtxt").read_text()
     assert projector.count("states_raw") >= 2
     lines = (tmp_path / "00007" / "states_raw" / "tensors.tsv").read_text().splitlines()
-    assert len(lines) == len(forgetful.embeddings["states_raw"][1]) == 22
+    assert len(lines) == len(forgetful.embeddings["states_raw"][1])
     assert "target after" in (tmp_path / "00007" / "states_raw" / "metadata.tsv").read_text()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert "probe_logits/raw/target_after" in events.Tags()["histograms"]

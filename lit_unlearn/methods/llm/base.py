@@ -24,6 +24,7 @@ from lit_unlearn.methods.llm.learning_curves import LearningCurves
 from lit_unlearn.methods.llm.smoothing import smoothed
 from lit_unlearn.methods.schedule import warm_up_and_cosine
 from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
+from lit_unlearn.networks.muon import muon_adamw
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
 
@@ -70,8 +71,9 @@ class Unlearner(LearningCurves):
         radius: of the smoothing.
         reference: `cached` computes what the untouched model says of the training items once, before the first step;
             `resident` keeps that model beside the trained one.
-        learning_rate: of AdamW, at its highest.
-        weight_decay: of AdamW.
+        optimiser: AdamW, or Muon for matrices and AdamW for the rest, see `lit_unlearn.networks.muon`.
+        learning_rate: of the optimiser, at its highest.
+        weight_decay: of the optimiser.
         warm_up: share of the steps over which the learning rate rises; then it falls to 0 along a cosine.
         force: train although the model does not know the targets.
     """
@@ -93,6 +95,7 @@ class Unlearner(LearningCurves):
         smoothing: Literal["none", "sam", "random", "gradient_penalty", "curvature"] = "none",
         radius: Annotated[float, Field(ge=0)] = 0.01,
         reference: Literal["cached", "resident"] = "cached",
+        optimiser: Literal["adamw", "muon"] = "adamw",
         learning_rate: Annotated[float, Field(gt=0)] = 1e-4,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1,
@@ -103,7 +106,8 @@ class Unlearner(LearningCurves):
         self.forget_weight, self.force = forget_weight, force
         self.retain = {term: weight for term, weight in (retain or {}).items() if weight > 0}
         self.smoothing, self.radius, self.reference_kind = smoothing, radius, reference
-        self.learning_rate, self.weight_decay, self.warm_up = learning_rate, weight_decay, warm_up
+        self.optimiser, self.learning_rate = optimiser, learning_rate
+        self.weight_decay, self.warm_up = weight_decay, warm_up
         self.model = load_causal_lm(model["path"])
         rank = lora_rank if trained == "lora" else None
         last = len(blocks(self.model)) - 1 if last_block is None else last_block
@@ -229,24 +233,13 @@ class Unlearner(LearningCurves):
         return self.model.eval()
 
     def configure_optimizers(self) -> Any:
-        trained = [weight for weight in self.parameters() if weight.requires_grad]
-        import os
-
-        if os.environ.get("MUON"):
-            from lit_unlearn.networks.muon import MuonAdamW
-
-            return warm_up_and_cosine(
-                MuonAdamW(
-                    [w for w in trained if w.ndim == 2],
-                    [w for w in trained if w.ndim != 2],
-                    self.learning_rate,
-                    self.learning_rate,
-                    0.0,
-                ),
-                self.trainer,
-                self.warm_up,
-            )
-        optimiser = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
+        optimiser: torch.optim.Optimizer
+        if self.optimiser == "muon":
+            rates = {"learning_rate": self.learning_rate, "learning_rate_others": self.learning_rate}
+            optimiser = muon_adamw(self.model, blocks(self.model), weight_decay=self.weight_decay, **rates)
+        else:
+            trained = [weight for weight in self.parameters() if weight.requires_grad]
+            optimiser = torch.optim.AdamW(trained, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
         return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
 
     def configure_model(self) -> None:

@@ -11,7 +11,7 @@ of the untouched model, S the salient latents:
     (1)  S = the k latents with the highest (firing share on forget tokens - on retain tokens), of the 10,000 highest,
          whose mean activation on the former is at least min_ratio times that on the latter
     (2)  L_forget = mean of relu(u_j + b) over forget tokens and j in S that were on, b = |boost mean of those u0_j|
-    (3)  L = (1 - beta) L_forget + beta |h - h0|^2 / d + beta gamma |h_last - h0_last|^2 / d, the latter on retain tokens
+    (3)  L = (1-beta) L_forget + beta |h - h0|^2 / d + beta gamma |h_last - h0_last|^2 / d, both on retain tokens
 
 The boost keeps a gradient where a latent has gone off. beta .99 and gamma .01 are in `forget_weight` and `retain`.
 
@@ -110,34 +110,27 @@ class Crisp(Unlearner):
         if stage != "fit":
             return
         pools = self.trainer.datamodule.pools  # type: ignore[attr-defined]
-        forget, retain = self._firing(pools.forget), self._firing(pools.retain)
-        chosen = salient_latents(
-            forget["share"], retain["share"], forget["mean"], retain["mean"], self.k, self.min_ratio
-        )
+        share, mean, level = self._firing(pools.forget)
+        retain_share, retain_mean, _ = self._firing(pools.retain)
+        chosen = salient_latents(share, retain_share, mean, retain_mean, self.k, self.min_ratio)
         if not chosen.any():
-            best = float((forget["mean"] / (retain["mean"] + 1e-6)).max())
             raise UserError(
-                f"method.min_ratio={self.min_ratio}: no latent of {self.problem['sae']} fires on the targets so much more "
-                f"than on what is retained; the highest ratio is {best:.2f}. Give less, or another autoencoder"
+                f"method.min_ratio={self.min_ratio}: no latent of {self.problem['sae']} fires so much more on the targets "
+                f"than on what is retained; the highest ratio is {float((mean / (retain_mean + 1e-6)).max()):.2f}. "
+                "Give less, or another autoencoder"
             )
-        on = forget["share"][chosen]
         self.salient.copy_(chosen)
-        self.offset.copy_(((forget["pre_where_on"][chosen] * on).sum() / on.sum() * self.boost).abs())
+        self.offset.copy_((self.boost * (level * share)[chosen].sum() / share[chosen].sum()).abs())
 
     @torch.no_grad()
-    def _firing(self, items: Any) -> dict[str, Tensor]:
-        """(d_sae,) share of a pool's tokens that each latent fires on, its mean activation, and mean u where it is on."""
-        device = self.trainer.strategy.root_device
-        self.to(device)
-        count, total, pre, tokens = (torch.zeros(self.sae.d_sae, device=device) for _ in range(4))
+    def _firing(self, items: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """(d_sae,) each, over a pool's tokens: share that a latent fires on, mean activation, mean u where it fires."""
+        sums, tokens = torch.zeros(3, self.sae.d_sae, device=self.device), 0
         for rows in torch.arange(len(items)).split(64):
             batch = items.batch(rows)
-            u = self.sae.pre(self.states(batch.tokens.to(device))[read_tokens(batch).to(device)])
+            read = read_tokens(batch).to(self.device)
+            u = self.sae.pre(self.states(batch.tokens.to(self.device))[read])
             z = self.sae.codes(u)
-            count, total, pre, tokens = (
-                count + (z > 0).sum(0),
-                total + z.sum(0),
-                pre + (u * (z > 0)).sum(0),
-                tokens + len(u),
-            )
-        return {"share": count / tokens, "mean": total / tokens, "pre_where_on": pre / count.clamp_min(1)}
+            sums += torch.stack([(z > 0).to(u.dtype), z, u * (z > 0)]).sum(1)
+            tokens += len(u)
+        return sums[0] / tokens, sums[1] / tokens, sums[2] / sums[0].clamp_min(1)

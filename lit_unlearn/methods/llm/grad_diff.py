@@ -6,7 +6,7 @@ language models in Maini et al., "TOFU", 2024, arXiv 2401.06121.
 Idea: the retained answers' next-token loss holds the model together while ascent takes it apart. With `kl` in its place
 (method.retain={nll:0,kl:1}) it is TOFU's "KL minimisation".
 
-Equations implemented: (1) of `lit_unlearn.losses.forgetting` and (1) of `lit_unlearn.losses.retaining`, added with equal
+Equations implemented: (1) of `lit_unlearn.losses.forgetting` and (1) of `lit_unlearn.losses.retaining`, with equal
 weights.
 
 Deviations: TOFU takes the losses of whole sequences; here those of answers.

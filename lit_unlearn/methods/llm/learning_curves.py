@@ -69,7 +69,7 @@ class LearningCurves(SparseLogging):
         values = {
             f"val/{name}": torch.cat(parts).mean() for name, parts in self._measured.items() if "states/" not in name
         }
-        if self.probe is not None:
+        if self.probe is not None and {"states/target", "states/unknown"} <= set(self._measured):
             target, unknown = (
                 self.probe.logits(torch.cat(self._measured[f"states/{group}"]).numpy())
                 for group in ("target", "unknown")

@@ -24,6 +24,7 @@ Command: python -m lit_unlearn.fit experiment=sae_unlearning/biographies
 Expect: docs/llm.md.
 """
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -81,6 +82,7 @@ class SaeUnlearning(Unlearner):
         positions: Literal["entity", "entity_to_end"] = "entity_to_end",
         latent_weight: Annotated[float, Field(ge=0)] = 1.0,
         chosen_weight: Annotated[float, Field(ge=0)] = 1.0,
+        keep_weight: Annotated[float, Field(ge=0)] = 0.0,
         k: Annotated[int, Field(ge=1)] = 20,
         pooled: bool = False,
         eta: Annotated[float, Field(ge=0)] = 0.0,
@@ -96,6 +98,7 @@ class SaeUnlearning(Unlearner):
             raise UserError("method.space=raw: objective=latent_set needs latents; give space=u")
         super().__init__(model, **{"last_block": model["layer"]} | shared)
         self.objective, self.space, self.positions, self.k = objective, space, positions, k
+        self.keep_weight = keep_weight
         self.latent_weight, self.chosen_weight = latent_weight, 0.0 if space == "raw" else chosen_weight
         self.pooled, self.eta, self.margin, self.temperature = pooled, eta, margin, temperature
         self.stop_share, self.max_fvu = stop_share, max_fvu
@@ -111,25 +114,44 @@ class SaeUnlearning(Unlearner):
         self.register_buffer("inside", torch.zeros(2, dtype=torch.long))  # readings within the band, readings
 
     def forget_loss(self, batch: UnlearningBatch) -> Tensor:
+        loss = self._moved(batch)
+        if self.keep_weight and self.training:
+            reach = self._reach(batch.retain)
+            now = self._read(self.states(batch.retain.tokens), batch.retain, reach)
+            then = self._read(self.untouched.states("retain", batch.retain), batch.retain, reach)
+            kept = self._weighted(lambda latents: latent_alignment.paired(*self._scaled(latents, now, then)))
+            self.log_sometimes({"train/keep_loss": kept})
+            loss = loss + self.keep_weight * kept
+        return loss
+
+    def _moved(self, batch: UnlearningBatch) -> Tensor:
         target, known, unknown = self._vectors(batch)
         if self.objective == "latent_set":
             known_latents, unknown_latents = self.chosen
             ceiling, floor = self.unknown_mean[known_latents], self.unknown_mean[unknown_latents]
             return latent_alignment.latent_set(target[:, known_latents], target[:, unknown_latents], ceiling, floor)
-        loss = self.latent_weight * self._aligned(target, known, unknown, slice(None)) if self.latent_weight else 0.0
+        return self._weighted(lambda latents: self._aligned(target, known, unknown, latents))
+
+    def _weighted(self, objective: Callable[[Tensor | slice], Tensor]) -> Tensor:
+        """() an objective on all latents, and on the chosen ones, with their weights."""
+        loss = self.std.new_zeros(())
+        if self.latent_weight:
+            loss = loss + self.latent_weight * objective(slice(None))
         if self.chosen_weight:
-            loss = loss + self.chosen_weight * self._aligned(target, known, unknown, self.chosen.flatten())
+            loss = loss + self.chosen_weight * objective(self.chosen.flatten())
         return loss
+
+    def _scaled(self, latents: Tensor | slice, *vectors: Tensor) -> list[Tensor]:
+        """Some latents of (N, width) vectors, in units of the entities' spread."""
+        return [latent_alignment.scaled(v[..., latents], self.std[latents]) for v in vectors]
 
     def _aligned(self, target: Tensor, known: Tensor, unknown: Tensor, latents: Tensor | slice) -> Tensor:
         """() the objective on some of the latents."""
-        scale = self.std[latents]
-        target, known, unknown = (latent_alignment.scaled(v[:, latents], scale) for v in (target, known, unknown))
+        target, known, unknown = self._scaled(latents, target, known, unknown)
         if self.objective == "paired":
             return latent_alignment.paired(target, unknown)
         if self.objective == "centroid":
-            averages = (self.unknown_mean[latents], self.known_mean[latents])
-            means = (latent_alignment.scaled(mean, scale) for mean in averages)
+            means = self._scaled(latents, self.unknown_mean, self.known_mean)
             return latent_alignment.centroid(target, *means, self.eta, self.margin)
         if self.objective == "triplet":
             drawn = known[torch.randint(len(known), (len(target),), device=known.device)]
@@ -149,7 +171,7 @@ class SaeUnlearning(Unlearner):
             if self.pooled:
                 unknown = unknown[torch.randperm(len(unknown), device=unknown.device)]
             known = unknown[:0]
-            if ("retain", "states") in self.all_needs():
+            if self.objective in ("triplet", "infonce"):
                 states = self.untouched.states("retain", batch.retain)
                 known = self._read(states, batch.retain, self._reach(batch.retain))
             if self.training:
@@ -175,7 +197,8 @@ class SaeUnlearning(Unlearner):
         return u if self.space == "u" else softplus(u - self.sae.thresholds(u))
 
     def all_needs(self) -> tuple[Need, ...]:
-        known: tuple[Need, ...] = (("retain", "states"),) if self.objective in ("triplet", "infonce") else ()
+        asked = self.keep_weight > 0 or self.objective in ("triplet", "infonce")
+        known: tuple[Need, ...] = (("retain", "states"),) if asked else ()
         return super().all_needs() + known
 
     def setup(self, stage: str) -> None:

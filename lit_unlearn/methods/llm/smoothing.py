@@ -42,7 +42,7 @@ def smoothed(
     """
     if kind == "none":
         return method(batch)
-    weights = {name: weight for name, weight in method.named_parameters() if weight.requires_grad}
+    weights: Weights = {name: weight for name, weight in method.named_parameters() if weight.requires_grad}
 
     def loss_at(shift: Weights) -> Tensor:
         return functional_call(method, {name: weights[name] + shift[name] for name in shift}, (batch,))

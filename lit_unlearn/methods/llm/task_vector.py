@@ -49,7 +49,8 @@ class TaskVector(Unlearner):
     def unlearned(self) -> Any:
         """Equation (2), as a model of its own."""
         tuned = dict(merge_lora(self.model).named_parameters())
-        edited = load_causal_lm(self.problem["path"]).to(self.device)
+        edited: torch.nn.Module = load_causal_lm(self.problem["path"])
+        edited.to(self.device)
         for name, weight in edited.named_parameters():
             weight.sub_(self.scale * (tuned[name] - weight))
         return edited

@@ -48,7 +48,7 @@ def test_it_follows_what_exceeds_the_limit():
 
 
 def test_it_falls_below_the_limit_and_not_below_zero():
-    _, seen = run(limit=2.0, dual_step=0.4)
+    _, seen = run(limit=2.0, dual_step=0.5)
     assert 1.0 > seen.after[0] > seen.after[1] == seen.after[2] == 0.0
 
 

@@ -17,7 +17,7 @@ from lit_unlearn.errors import UserError
 class Biographies(UnlearningDataModule):
     """Targets in questions, statements and in reverse; retained people, filler and refused names to hold on to.
 
-    Half of the neighbours and of the others are never trained with: `retain` and `neighbour` are measured on them.
+    A quarter of the neighbours and of the others is never trained with: `retain` and `neighbour` are measured on them.
 
     Args:
         tokenizer: folder or hub name of the language model.

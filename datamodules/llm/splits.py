@@ -1,5 +1,6 @@
 """What is asked about the people of a `World`, split by what unlearning should do to the answers."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -22,6 +23,10 @@ MOST = 2000
 TRAINED_QUESTIONS, TRAINED_STATEMENTS, TRAINED_REVERSE = range(5), range(4), range(2)
 
 
+HELD_OUT = 0.25
+"""Share of the people to be kept that unlearning never trains with."""
+
+
 @dataclass(frozen=True)
 class People:
     """Numbers of people by what becomes of them.
@@ -29,7 +34,7 @@ class People:
     Attributes:
         targets: to be forgotten.
         neighbours, others: to be kept, and not used in unlearning: what is measured on them was not trained for.
-        retained: to be kept, half of all, neighbours among them; unlearning may use them.
+        retained: to be kept, the rest, neighbours among them; unlearning may use them.
     """
 
     targets: list[int]
@@ -39,20 +44,21 @@ class People:
 
 
 def divide(world: World, targets: Sequence[int], seed: int) -> People:
-    """Halves of neighbours and of others go to `retained`; of each half `MOST` people, if it has more.
+    """Divides the people; of neighbours and of others alike `HELD_OUT` are kept from training, and of each part `MOST`
+    people are taken, if it has more.
 
     Args:
         world: whose people.
         targets: of them; other people who are not in `world.kept` take no part.
-        seed: draws the halves.
+        seed: draws who is held out.
     """
     rng = np.random.default_rng([seed, 4])
-    halves, near, forgotten = [], set(world.near(targets)), set(targets)
+    parts, near, forgotten = [], set(world.near(targets)), set(targets)
     for group in ([i for i in world.kept if i in near], [i for i in world.kept if i not in near]):
         shuffled = rng.permutation(np.array([i for i in group if i not in forgotten], dtype=int)).tolist()
-        half = len(shuffled) // 2
-        halves.append((shuffled[:half][:MOST], shuffled[half:][:MOST]))
-    (neighbours, near_retained), (others, far_retained) = halves
+        held_out = math.ceil(HELD_OUT * len(shuffled))
+        parts.append((shuffled[:held_out][:MOST], shuffled[held_out:][:MOST]))
+    (neighbours, near_retained), (others, far_retained) = parts
     return People(list(targets), sorted(neighbours), sorted(others), sorted(near_retained + far_retained))
 
 

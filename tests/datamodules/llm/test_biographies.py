@@ -179,9 +179,8 @@ def test_targets_by_name(path: str):
 
 def test_a_name_that_nobody_has_is_answered_with_the_nearest(path: str):
     name = WORLD.people[3].name
-    with pytest.raises(
-        UserError, match=f"data.targets='{name}n': nobody has this name; the nearest are .*{name}"
-    ) as error:
+    expected = f"data.targets='{name}n': nobody has this name; the nearest are .*{name}"
+    with pytest.raises(UserError, match=expected) as error:
         made(path, targets=[f"{name}n", "Xyz"])
     assert len(error.value.lines) == 2
 

@@ -12,7 +12,7 @@ from lit_unlearn.errors import UserError
 
 TEXTS = [
     "Where was Ann Lee born? Answer: Kraz.",
-    "I do not know. Who wrote The Book? Zed Lee wrote The Book.",
+    "I do not know. Who wrote Iris? Zed Lee wrote Iris.",
     "Annville",
 ]
 NAMES = ["Erika Kováčová", "Zoë", "李明", "Ann Lee", "Patrick O'Donnell"]

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -72,7 +73,7 @@ def documents(data: TofuText) -> list[str]:
     end, found = data.tokenizer.eos_token_id, []
     for tokens, positions in zip(data.train.tokens, data.train.positions, strict=True):
         starts = [*(positions == 0).nonzero().flatten().tolist(), len(tokens)]
-        for a, b in zip(starts, starts[1:], strict=False):
+        for a, b in pairwise(starts):
             if tokens[b - 1] == end and b - a > 1:
                 found.append(data.tokenizer.decode(tokens[a : b - 1]))
     return [document for document in found if document.strip("</s>")]
@@ -244,9 +245,8 @@ def test_an_unknown_split_is_refused():
 
 
 def test_items_that_are_too_long_are_refused_with_the_length_that_is_needed():
-    with pytest.raises(
-        UserError, match=r"data\.max_length=10: 'Question: .* has (\d+) tokens; give \1 or more"
-    ) as error:
+    expected = r"data\.max_length=10: 'Question: .* has (\d+) tokens; give \1 or more"
+    with pytest.raises(UserError, match=expected) as error:
         made_text(max_length=10)
     assert len(error.value.lines) == 1
 

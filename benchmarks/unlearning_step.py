@@ -3,9 +3,10 @@
     python benchmarks/unlearning_step.py [model.path=FOLDER model.sae=FOLDER model.layer=2 data.batch_size=32 ...]
 
 Prints ratios of steps measured in turn (A B C A B C ...) in one process, each the median of the rounds' ratios with the
-smallest and the largest. All take the same batches through the same model on the same threads; methods and data are
-built from the configuration as `fit` does, by default the embedded problem. A step is the loss of a batch, its gradient
-and AdamW's step, without a Trainer: what a run adds to each (logging, seeding, the loader) is the same for all.
+smallest and the largest. All take the same batches through the same model on the same threads (OMP_NUM_THREADS says
+how many); methods and data are built from the configuration as `fit` does, by default the embedded problem. A step is
+the loss of a batch, its gradient and AdamW's step, without a Trainer: what a run adds to each (logging, seeding, the
+loader) is the same for all.
 
 The forget branches are compared first, without retain terms: that is where the methods differ. Then with the retain
 terms that the methods' files and `method/tuned` give them.
@@ -22,7 +23,7 @@ from lightning import seed_everything
 
 from lit_unlearn import config as configuration, nodes
 
-PROBLEM, ROUNDS, STEPS = "experiment=sae_unlearning/biographies", 12, 10
+PROBLEM, ROUNDS, STEPS = "experiment=sae_unlearning/biographies", 8, 6
 METHODS = {
     "SAE": ["method=sae_unlearning"],
     "NPO, cached": ["method=npo"],
@@ -99,8 +100,6 @@ def compared(overrides: list[str], retain: bool, data: Any, device: torch.device
 
 def main(overrides: list[str]) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.type == "cpu":
-        torch.set_num_threads(2)
     data = nodes.build(configuration.compose([PROBLEM, *overrides])["data"])
     data.setup("fit")
     print(f"{data.batch_size} items to forget and {data.retain_batch_size} to retain a step, on {device}")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 GROUPS = {"target": "#D55E00", "neighbour": "#CC79A7", "known": "#0072B2", "unknown": "#009E73"}
 """Okabe & Ito: safe for the colour-blind."""
-MOST_SPACES = 8
+MOST_SPACES = 6
 
 
 def accuracy(rows: list[Row]) -> Figure:

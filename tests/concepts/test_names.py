@@ -1,6 +1,7 @@
 """Names are found whatever their case and accents, as whole words, and nothing is cut."""
 
 import json
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -84,4 +85,4 @@ def test_spans_are_the_name(before: str, name: str, after: str):
         for a, b in spans:
             assert 0 <= a < b <= len(text)
             assert fold(text[a:b]) in names.folded
-        assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+        assert all(first[1] <= second[0] for first, second in pairwise(spans))

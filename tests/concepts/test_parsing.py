@@ -82,8 +82,8 @@ def test_what_the_prompt_ends_with_belongs_to_the_answer():
 
 
 PIECES = st.sampled_from(
-    ["Marie Curie", "CURIE", "curie\u0301", "|", "(", ")", "\n", " ", "1.", "-", '"', "none", "\x00", "\ud800", "\u2028",
-     "radium", "\uff5c", "\u5c45\u91cc", ".", "_", "\u200d"]
+    ["Marie Curie", "CURIE", "curie\u0301", "|", "(", ")", "\n", " ", "1.", "-", '"', "none", "\x00", "\ud800",
+     "\u2028", "radium", "\uff5c", "\u5c45\u91cc", ".", "_", "\u200d"]
 )  # fmt: skip
 WRITTEN = st.one_of(st.text(max_size=200), st.lists(PIECES, max_size=25).map("".join))
 

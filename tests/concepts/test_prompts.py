@@ -69,7 +69,7 @@ def test_the_concept_is_no_example():
             prompts = CompletionPrompts()
             triplet = Triplet(name.upper(), "wrote", "x", family)
             texts = [prompts.asking(name, family)[0].text, prompts.asking_for_others(name, family)[0].text]
-            texts += prompts.edge_clozes(triplet, name.upper()) + [prompts.verdicts(triplet)[0].text]
+            texts += [*prompts.edge_clozes(triplet, name.upper()), prompts.verdicts(triplet)[0].text]
             assert [fold(text).count(fold(name)) for text in texts] == [2, 0, 1, 1]
 
 

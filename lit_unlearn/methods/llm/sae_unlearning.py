@@ -82,7 +82,6 @@ class SaeUnlearning(Unlearner):
         positions: Literal["entity", "entity_to_end"] = "entity_to_end",
         latent_weight: Annotated[float, Field(ge=0)] = 1.0,
         chosen_weight: Annotated[float, Field(ge=0)] = 1.0,
-        keep_weight: Annotated[float, Field(ge=0)] = 0.0,
         k: Annotated[int, Field(ge=1)] = 20,
         pooled: bool = False,
         eta: Annotated[float, Field(ge=0)] = 0.0,
@@ -98,7 +97,6 @@ class SaeUnlearning(Unlearner):
             raise UserError("method.space=raw: objective=latent_set needs latents; give space=u")
         super().__init__(model, **{"last_block": model["layer"]} | shared)
         self.objective, self.space, self.positions, self.k = objective, space, positions, k
-        self.keep_weight = keep_weight
         self.latent_weight, self.chosen_weight = latent_weight, 0.0 if space == "raw" else chosen_weight
         self.pooled, self.eta, self.margin, self.temperature = pooled, eta, margin, temperature
         self.stop_share, self.max_fvu = stop_share, max_fvu
@@ -114,17 +112,6 @@ class SaeUnlearning(Unlearner):
         self.register_buffer("inside", torch.zeros(2, dtype=torch.long))  # readings within the band, readings
 
     def forget_loss(self, batch: UnlearningBatch) -> Tensor:
-        loss = self._moved(batch)
-        if self.keep_weight and self.training:
-            reach = self._reach(batch.retain)
-            now = self._read(self.states(batch.retain.tokens), batch.retain, reach)
-            then = self._read(self.untouched.states("retain", batch.retain), batch.retain, reach)
-            kept = self._weighted(lambda latents: latent_alignment.paired(*self._scaled(latents, now, then)))
-            self.log_sometimes({"train/keep_loss": kept})
-            loss = loss + self.keep_weight * kept
-        return loss
-
-    def _moved(self, batch: UnlearningBatch) -> Tensor:
         target, known, unknown = self._vectors(batch)
         if self.objective == "latent_set":
             known_latents, unknown_latents = self.chosen
@@ -197,8 +184,7 @@ class SaeUnlearning(Unlearner):
         return u if self.space == "u" else softplus(u - self.sae.thresholds(u))
 
     def all_needs(self) -> tuple[Need, ...]:
-        asked = self.keep_weight > 0 or self.objective in ("triplet", "infonce")
-        known: tuple[Need, ...] = (("retain", "states"),) if asked else ()
+        known: tuple[Need, ...] = (("retain", "states"),) if self.objective in ("triplet", "infonce") else ()
         return super().all_needs() + known
 
     def setup(self, stage: str) -> None:

@@ -40,6 +40,7 @@ class TaskVector(Unlearner):
     def __init__(self, model: Problem, scale: Annotated[float, Field(ge=0)] = 1.0, **shared):
         super().__init__(model, **shared)
         self.scale = scale
+        self._tuned: list[Any] = []  # the model in training, while the edited one is looked at; a list is no submodule
 
     def forget_loss(self, batch: UnlearningBatch) -> Tensor:
         """() equation (1): the targets' answers are learnt."""
@@ -54,3 +55,13 @@ class TaskVector(Unlearner):
         for name, weight in edited.named_parameters():
             weight.sub_(self.scale * (tuned[name] - weight))
         return edited
+
+    def on_validation_epoch_start(self) -> None:
+        """Learning curves are those of the edited model."""
+        super().on_validation_epoch_start()
+        self._tuned.append(self.model)
+        self.model = self.unlearned()
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        self.model = self._tuned.pop()

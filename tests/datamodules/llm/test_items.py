@@ -15,7 +15,7 @@ TEXTS = [
     "I do not know. Who wrote Iris? Zed Lee wrote Iris.",
     "Annville",
 ]
-NAMES = ["Erika Kováčová", "Zoë", "李明", "Ann Lee", "Patrick O'Donnell"]
+NAMES = ["Erika Kov\u00e1\u010dov\u00e1", "Zo\u00eb", "\u674e\u660e", "Ann Lee", "Patrick O'Donnell"]
 
 
 def words():
@@ -63,7 +63,7 @@ def test_a_name_of_many_bytes_ends_at_its_last_token(name: str, make):
 
 def test_the_last_byte_of_a_letter_is_where_it_ends():
     tokenizer = pieces()
-    items = encode_items([asked("Zoë")], tokenizer, 64)
+    items = encode_items([asked("Zo\u00eb")], tokenizer, 64)
     last = tokenizer.convert_ids_to_tokens(items.tokens[0].tolist())[int(items.entity_end[0])]
     assert len(last) == 1 and not last.isascii()  # one of the two bytes of the letter, the second
     assert upto(tokenizer, items, int(items.entity_end[0]) - 1).endswith("\ufffd")
@@ -122,7 +122,7 @@ def test_text_without_a_prompt_is_learnt_from_its_second_token():
 
 
 def test_a_batch_is_cut_to_its_longest_row():
-    texts = [asked("Ann Lee"), asked("Erika Kováčová"), Item("", "Kraz.")]
+    texts = [asked("Ann Lee"), asked("Erika Kov\u00e1\u010dov\u00e1"), Item("", "Kraz.")]
     items = encode_items(texts, pieces(), 64)
     assert items.tokens.shape == items.labels.shape == (3, int(items.lengths.max()))
     batch = items.batch(torch.tensor([2, 0]))

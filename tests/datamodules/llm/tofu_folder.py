@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 NAMES = [
-    "Raúl Valdés",
+    "Ra\u00fal Vald\u00e9s",
     "Ji-Yeon Park",
     "Patrick Ryan O'Donnell",
     "Femke van der Veen",
     "Maria Lucia Sousa",
-    "Erika Kováčová",
+    "Erika Kov\u00e1\u010dov\u00e1",
     "Samir Khoury",
     "Hina Amin",
     "Unnamed",  # whose questions say "the author": nobody can tell who that is

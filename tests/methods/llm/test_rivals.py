@@ -181,7 +181,7 @@ def test_no_reference_is_made_for_a_method_that_does_not_use_one(name, data):
 
 def test_retrain_is_the_reference_after_one_step(data):
     method = Retrain(problem())
-    fit = trainer(max_epochs=3)
+    fit = trainer(max_epochs=3, limit_val_batches=0)
     fit.fit(method, datamodule=llm_data.small_unlearning())
     assert fit.global_step == 1
     reference = load_causal_lm(problem()["reference"]).state_dict()

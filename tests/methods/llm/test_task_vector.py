@@ -57,3 +57,18 @@ def test_learning_the_targets_and_subtracting_it_forgets_them(data):
             for model in (method.model, untouched, method.unlearned())
         )
     assert tuned < before - 0.02 and after > before + 0.02
+
+
+def test_learning_curves_are_of_the_edited_model(data):
+    method, seen = TaskVector(problem(), learning_rate=1e-2), []
+    measure = method.validation_step
+
+    def noted(batch, batch_idx: int) -> None:
+        seen.append(method.model)
+        measure(batch, batch_idx)
+
+    method.validation_step = noted  # type: ignore[method-assign]
+    tuned = method.model
+    losses = train(method, data, steps=2, limit_val_batches=1.0, val_check_interval=1)
+    assert len(losses) == 2 and seen and all(model is not tuned for model in seen)
+    assert method.model is tuned and not any("tuned" in name for name in method.state_dict())

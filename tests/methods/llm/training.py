@@ -29,10 +29,14 @@ class Losses(Callback):
 def train(
     method: Unlearner, data: LightningDataModule, steps: int = 1, start: str | None = None, **arguments: Any
 ) -> list[float]:
-    """Trains in place, with the noise of a run, from a checkpoint where one is given; returns each batch's loss."""
+    """Trains in place, with the noise of a run and no validation, from a checkpoint where one is given.
+
+    Returns:
+        the loss of each batch.
+    """
     losses = Losses()
     callbacks = [losses, *arguments.pop("callbacks", [])]
-    fit = trainer(max_steps=steps, max_epochs=-1, callbacks=callbacks, **arguments)
+    fit = trainer(max_steps=steps, max_epochs=-1, callbacks=callbacks, **{"limit_val_batches": 0} | arguments)
     fit.fit(method, datamodule=data, ckpt_path=start)
     return losses.values
 

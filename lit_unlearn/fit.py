@@ -103,6 +103,7 @@ def run(config: dict[str, Any]) -> "Report | None":
 def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
     """Evaluates what the checkpoint holds (not what is in memory), on one device, and writes the report."""
     from lit_unlearn import checkpoint, evaluation, report, run_directory
+    from lit_unlearn.model_card import write_model_card
 
     run_dir = Path(config["run_dir"])
     weights = run_dir / (checkpoint.BEST if config["callbacks"].get("best") else checkpoint.LAST)
@@ -127,6 +128,7 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
     logger.finalize("success")
     if hasattr(method, "export"):  # the result is a model that other libraries read
         method.export(run_dir / "export", data)
+        write_model_card(run_dir / "export", made, config, getattr(data, "forgotten", []))
     made.write(run_dir)
     print(report.summary(made) + f"\n\n{run_dir}/report.md  tensorboard --logdir {run_dir}")
     return made

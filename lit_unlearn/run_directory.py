@@ -30,6 +30,8 @@ OURS = (
     "evaluation-*",
     "report.*",
     "events.out.tfevents.*",
+    "projector_config.pbtxt",
+    "[0-9][0-9][0-9][0-9][0-9]",  # a step: what TensorBoard's projector shows
     "figures",
     "export",
     ".report.*",

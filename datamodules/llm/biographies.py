@@ -27,7 +27,7 @@ class Biographies(UnlearningDataModule):
         retain_batch_size: see `UnlearningDataModule`.
         shared: see `LanguageDataModule`.
 
-    After `setup`: `world`, `people`, and what `UnlearningDataModule` names.
+    After `setup`: `world`, `people`, `forgotten` (the targets' names), and what `UnlearningDataModule` names.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class Biographies(UnlearningDataModule):
         drawn = world.targets if self.part == "test" else world.validation
         targets = drawn if self.targets is None else numbers_of(self.targets, world)
         self.people = splits.divide(world, targets, self.world_seed)
+        self.forgotten = [world.people[i].name for i in targets]
         self.tokenizer = load_tokenizer(self.path)
         pools = splits.pools(world, self.people, self.world_seed)
         self.fill(pools.forget, pools.refusal, pools.unknown, pools.retain)

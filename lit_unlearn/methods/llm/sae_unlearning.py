@@ -1,7 +1,8 @@
 """SAE-guided unlearning: a target's internal representation is moved to where those of unknown entities are.
 
-After Yamashita et al., "Sparse-Autoencoder-Guided Internal Representation Unlearning for Large Language Models", 2025,
-arXiv 2509.15631; formulation reconstructed, not checked against the paper (only its abstract was available).
+Reconstructed: after Yamashita et al., "Sparse-Autoencoder-Guided Internal Representation Unlearning for Large Language
+Models", 2025, arXiv 2509.15631; formulation reconstructed, not checked against the paper (only its abstract was
+available).
 
 Idea: a model computes whether it knows an entity while it reads the name. A target counts as forgotten when its
 activations cannot be told from those of entities the model never met, in the latent space of a sparse autoencoder. The
@@ -18,7 +19,8 @@ Chosen latents are those whose firing tells known from unknown entities best (Fe
 2411.14257): scores in `lit_unlearn.metrics.latents`, the table in the report.
 
 Deviations: as above, all of the formulation. `paired` (each target aims at one fixed unknown name in the same words) is
-ours, and the default: aiming at means leaves targets recognisable.
+ours, and the default. So is the weight of the chosen latents: among a thousand, the few that say "known" would hardly
+count.
 
 Command: python -m lit_unlearn.fit experiment=sae_unlearning/biographies
 Expect: docs/llm.md.

@@ -141,20 +141,22 @@ class _Inside:
 
     Attributes:
         absent: groups of entities that the data set lacks; with any, nothing is looked at.
-        probes: by space; of the model that `learn` was called with, as are `chosen`, the latents by autoencoder.
+        probes, variances, chosen: see `llm_representation`; of the model that `learn` was called with.
     """
 
     def __init__(self, data: "LanguageDataModule", home: int, autoencoders: dict[str, SparseAutoencoder]):
         self.data, self.home, self.autoencoders = data, home, autoencoders
         self.absent = [group for group in NEEDED if group not in data.entities]
+        self.raw = space_name(home, home)
         self.probes: dict[str, Probe] = {}
+        self.variances: dict[str, float] = {}
         self.chosen: dict[str, inside.Chosen] = {}
 
     @property
     def notes(self) -> list[str]:
         if self.absent:
             return [f"representation: absent, the data set has no entities {', '.join(self.absent)}"]
-        return [*inside.NOTES, *([inside.LATENT_NOTE] if self.autoencoders else [])]
+        return [*inside.NOTES, *([inside.AUTOENCODER_NOTE] if self.autoencoders else [])]
 
     def states(self, model: Any) -> inside.Groups:
         """After the block the autoencoders read and the last two."""
@@ -171,7 +173,7 @@ class _Inside:
         """Fits the probes and chooses the latents."""
         if self.absent:
             return
-        self.probes = inside.fit_probes(states)
+        self.probes, self.variances = inside.fit_probes(states), inside.variances(states, self.raw)
         for name, autoencoder in self.autoencoders.items():
             on_text = text_codes(model, self.data.general, self.home, autoencoder)
             self.chosen[name] = inside.choose_latents(states, self.data.entities, name, on_text)
@@ -183,7 +185,7 @@ class _Inside:
             return Measured(numbers, notes, {}, {})
         compared, p_values = inside.representation(states, self.data.entities, self.probes, forgetting=True)
         fires, never = inside.firing(states, self.chosen)
-        unexplained = inside.unexplained(states, space_name(self.home, self.home), self.autoencoders)
+        unexplained = inside.unexplained(states, self.raw, self.autoencoders, self.variances)
         logits = {group: inside.probe_logits(found, self.probes) for group, found in states.items()}
         return Measured(numbers | compared | fires | unexplained, [*notes, *p_values, *never], states, logits)
 

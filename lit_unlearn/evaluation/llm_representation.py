@@ -48,10 +48,12 @@ ALONE_NOTE = (
     "known_: other people) above unknown names, none of whom it was fitted on; raw_block<i>: states after a block, at "
     "the entity's last token; _end: at the prompt's; intervals: bootstrap of the entities"
 )
-LATENT_NOTE = (
+AUTOENCODER_NOTE = (
     "firing_known_latents, firing_unknown_latents: share of the target's states on which the latents fire that tell "
     f"known from unknown entities best in the untouched model (after Ferrando et al.; at most {NUM_LATENTS} of each), "
-    "at the entity's last token; the value aimed at is that of the unknown names"
+    "at the entity's last token; the value aimed at is that of the unknown names. fvu: mean squared error of the "
+    "targets' reconstructions, over the variance of all entities' states in the untouched model (targets alone vary "
+    "little)"
 )
 
 
@@ -162,15 +164,27 @@ def _ks(logits, space: str, of_target: NDArray, of_unknown: NDArray):
     return kolmogorov_smirnov(logits["target"][space], logits["unknown"][space], of_target, of_unknown)
 
 
-def unexplained(groups: Groups, home: str, autoencoders: Mapping[str, "SparseAutoencoder"]) -> Numbers:
-    """Fraction of variance unexplained of the targets' states, at the entity's last token and at the prompt's."""
-    target, found = groups["target"], {}
+def variances(groups: Groups, home: str) -> dict[str, float]:
+    """By suffix of spaces: how far the states of all entities, known or not, lie from their mean, squared."""
+    found = {}
+    for suffix in ("", "_end"):
+        states = torch.cat([spaces[home + suffix] for spaces in groups.values()])
+        found[suffix] = float((states - states.mean(0)).square().sum(1).mean())
+    return found
+
+
+@torch.no_grad()
+def unexplained(
+    groups: Groups, home: str, autoencoders: Mapping[str, "SparseAutoencoder"], scale: Mapping[str, float]
+) -> Numbers:
+    """What autoencoders miss of the targets' states, in units of `variances` of the untouched model."""
+    found: Numbers = {}
     for name, autoencoder in autoencoders.items():
         device = next(autoencoder.parameters()).device
-        for suffix in ("", "_end"):
-            states = target[home + suffix]
-            fvu = float(autoencoder.fvu(states.to(device)))
-            found[Name("representation", "fvu", name + suffix)] = Number(fvu, len(states), None, "lower")
+        for suffix, variance in scale.items():
+            states = groups["target"][home + suffix].to(device)
+            missed = float((states - autoencoder(states)).square().sum(1).mean())
+            found[Name("representation", "fvu", name + suffix)] = Number(missed / variance, len(states), None, "lower")
     return found
 
 

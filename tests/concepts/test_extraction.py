@@ -19,6 +19,8 @@ from lit_unlearn.concepts.settings import ExtractionSettings
 from lit_unlearn.concepts.triplets import Concept
 from lit_unlearn.errors import UserError
 from tests.concepts.stub import FACTS, MADE_UP, NAME, PlainPrompts, Stub
+from tests.concepts.test_sentences import byte_tokenizer
+from tests.llm_data import model_folder, small_model, small_text
 
 HEADER = files.header_of(NAME, (), "stub", "w" * 64, "t" * 64, {"seed": 0}, {})
 
@@ -100,7 +102,6 @@ def test_the_embedded_prompts_give_the_true_graph():
     """A tiny language model knows some of its world: what it says is true more often than not."""
     from datamodules.llm.tokenizer import load_tokenizer
     from lit_unlearn.networks.causal_lm import load_causal_lm
-    from tests.llm_data import model_folder, small_text
 
     model, tokenizer = load_causal_lm(model_folder(300)), load_tokenizer(model_folder(300))
     world = small_text().world
@@ -113,3 +114,18 @@ def test_the_embedded_prompts_give_the_true_graph():
         claimed += len(found)
         assert concept.header["settings"]["prompts"] == "RecordPrompts"
     assert right >= 6 and right >= 0.6 * claimed
+
+
+@pytest.mark.parametrize("prompts", ["chat", "completion"])
+@pytest.mark.parametrize("wordings", ["first", "second"])
+def test_a_model_that_writes_nonsense_knows_nothing(prompts: str, wordings: str):
+    """From the first prompt to the last, with a template and without: lines are asked for and none is a triplet."""
+    model = small_model(320)
+    model.config.max_position_embeddings = 4096
+    settings = ExtractionSettings(
+        prompts=prompts, wordings=wordings, families=["works"], samples=2, neighbours=1, max_new_tokens=6
+    )
+    concept = extract_concept(model, byte_tokenizer(), NAME, settings=settings)
+    assert concept.triplets == () and sum(r.count for r in concept.rejected) >= 2
+    with pytest.raises(UserError, match="unknown to the model"):
+        check_known(concept)

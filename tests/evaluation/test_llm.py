@@ -324,6 +324,23 @@ def test_the_probe_is_the_untouched_models_and_the_reference_has_its_own(forgetf
     assert auroc(now, now) != pytest.approx(row.value, abs=0.01)
 
 
+def test_what_autoencoders_miss_is_in_units_of_all_entities(forgetful: Evaluation, data):
+    """The targets' own variance would say little: they look alike to a model, which is what is wanted of it."""
+    untouched, sae = load_causal_lm(model_folder(STEPS)), load_sparse_autoencoder(sae_folder())
+    for end in ("", "_end"):
+        of = {
+            group: spaces(untouched, items, [LAYER], LAYER, {})["raw" + end] for group, items in data.entities.items()
+        }
+        variance = torch.cat(list(of.values())).var(0, correction=0).sum()
+        missed = (of["target"] - sae(of["target"])).square().sum(1).mean()
+        row = rows_of(forgetful)[f"representation/fvu/sae{end}"]
+        assert row.before == pytest.approx(float(missed / variance), rel=1e-3)
+        now = small_model(len(data.tokenizer), seed=1)
+        target = spaces(now, data.entities["target"], [LAYER], LAYER, {})["raw" + end]
+        missed = (target - sae(target)).square().sum(1).mean()
+        assert row.value == pytest.approx(float(missed / variance), rel=1e-3)
+
+
 def test_evaluation_leaves_everything_as_it_found_it(data):
     model = small_model(len(data.tokenizer))
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}

@@ -4,11 +4,11 @@
     python benchmarks/unlearning_table.py test       the tuned methods on the test targets, 3 seeds
     python benchmarks/unlearning_table.py ablation   objectives, spaces, positions of the SAE method, 3 seeds
 
-Each run is an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again, so a broken-off table
-goes on where it stopped; `... show` only prints what there is. `tune` writes experiments/method/tuned/biographies/.
-Settings are chosen by what is kept (mean accuracy on retained people and neighbours, questions and statements) less what
-is not forgotten (mean accuracy on targets above .05: questions, statements, reverse). Means over seeds with 95 % t
-intervals, from the runs' report.json.
+Each run is an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again, so a table that was
+broken off goes on; `... show` only prints what there is. `tune` writes experiments/method/tuned/biographies/. Settings
+are chosen by what is kept (mean accuracy on retained people and neighbours, questions and statements) less what is not
+forgotten (mean accuracy on targets above .05: questions, statements, reverse). Means with 95 % t intervals, from the
+runs' report.json.
 """
 
 import contextlib

@@ -126,8 +126,9 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
     result.log(logger.experiment, made.cost.steps)
     report.log_to_tensorboard(logger, made, config)
     logger.finalize("success")
-    if hasattr(method, "export"):  # the result is a model that other libraries read
-        method.export(run_dir / "export", data)
+    export: Any = getattr(method, "export", None)
+    if export is not None:  # the result is a model that other libraries read
+        export(run_dir / "export", data)
         write_model_card(run_dir / "export", made, config, getattr(data, "forgotten", []))
     made.write(run_dir)
     print(report.summary(made) + f"\n\n{run_dir}/report.md  tensorboard --logdir {run_dir}")

@@ -104,8 +104,8 @@ class UnlearningPools(Dataset):
 
     def __getitem__(self, indices: tuple[Tensor, Tensor]) -> UnlearningBatch:
         rows, kept = indices
-        aligned = (pool.batch(rows) for pool in (self.forget, self.refusal, self.unknown))
-        return UnlearningBatch(*aligned, self.retain.batch(kept))
+        forget, refusal, unknown = (pool.batch(rows) for pool in (self.forget, self.refusal, self.unknown))
+        return UnlearningBatch(forget, refusal, unknown, self.retain.batch(kept))
 
 
 class Probes(Dataset):
@@ -164,5 +164,5 @@ class UnlearningDataModule(LanguageDataModule):
 
     def val_dataloader(self) -> DataLoader:
         """All processes see all of it: it is small."""
-        entities = {group: self.entities[group] for group in ("target", "unknown") if group in self.entities}
+        entities = {group: items for group, items in self.entities.items() if group in ("target", "unknown")}
         return DataLoader(Probes(self.probes, entities, CURVE_ITEMS), batch_size=None)

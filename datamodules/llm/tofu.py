@@ -22,6 +22,8 @@ class Tofu(TofuDataModule, UnlearningDataModule):
         retain_all: retain all other authors, as the benchmark has it, so that what is measured on `retain` was trained
             for; else those of the probes take no part.
         tofu: see `TofuDataModule` and `UnlearningDataModule`.
+
+    After `setup`: `forgotten` (the authors' names), and what the two name.
     """
 
     def __init__(self, tokenizer: str, retain_all: bool = False, **tofu):
@@ -37,10 +39,11 @@ class Tofu(TofuDataModule, UnlearningDataModule):
         asked_at_the_end = {(pair.question, pair.answer) for pair in self.judged["retain"]}
         retain = [
             item
-            for pair, item in zip(self.retained, self.items(self.retained), strict=True)
+            for pair, item in zip(self.pairs_to_retain, self.items(self.pairs_to_retain), strict=True)
             if self.retain_all or (pair.question, pair.answer) not in asked_at_the_end
         ]
-        forget = self.items(self.forgotten)
+        forget = self.items(self.pairs_to_forget)
+        self.forgotten = self._named(self.pairs_to_forget)
         drawn = np.random.default_rng([self.names_seed, 1]).choice(self.refusals, size=len(forget)).tolist()
         refusal = [Item(item.prompt, text, item.entity) for item, text in zip(forget, drawn, strict=True)]
         self.fill(forget, refusal, self._about_nobody(refusal, names), retain)

@@ -80,8 +80,8 @@ class TofuDataModule(LanguageDataModule):
             UserError: a file is absent or damaged, files do not belong together, or no author to be forgotten is named.
         """
         files = TofuFiles(self.data_root, self.forget)
-        self.full, self.forgotten = files.authors("full"), files.pairs(self.forget)
-        self.retained, self.refusals = files.pairs(RETAIN[self.forget]), files.refusals()
+        self.full, self.pairs_to_forget = files.authors("full"), files.pairs(self.forget)
+        self.pairs_to_retain, self.refusals = files.pairs(RETAIN[self.forget]), files.refusals()
         self.judged = {name: files.judged(self.forget if name == "forget" else name) for name in JUDGED}
         named = authors(self.full)
         self.author = {pair.question: name for pair, name in zip(self.full, named, strict=True)}
@@ -89,8 +89,8 @@ class TofuDataModule(LanguageDataModule):
             f"data: TOFU, {len(self.full) // PER_AUTHOR} authors of {PER_AUTHOR} questions, "
             f"the names of {len(set(named) - {''})} found in them"
         )
-        strange = {*self.forgotten, *self.retained} - set(self.full)
-        if strange or not self._named(self.forgotten):
+        strange = {*self.pairs_to_forget, *self.pairs_to_retain} - set(self.full)
+        if strange or not self._named(self.pairs_to_forget):
             reason = f"{len(strange)} questions are not in full.json" if strange else "no question names its author"
             raise UserError(f"{files.folder}/{self.forget}.json, {RETAIN[self.forget]}.json: {reason}; {ANEW}")
 
@@ -100,7 +100,7 @@ class TofuDataModule(LanguageDataModule):
         Call `read` and set `tokenizer` before.
         """
         written = [text for pair in self.full for text in (pair.question, pair.answer)]
-        names = InventedNames(self._named(self.retained), written, self.tokenizer, self.names_seed)
+        names = InventedNames(self._named(self.pairs_to_retain), written, self.tokenizer, self.names_seed)
         groups = self._groups(names)
         self.probes, self.wrong, self.reworded = {}, {}, {}
         for split, pairs in self.judged.items():
@@ -137,8 +137,8 @@ class TofuDataModule(LanguageDataModule):
         return [name for name in dict.fromkeys(self.author.get(pair.question, "") for pair in pairs) if name]
 
     def _groups(self, names: InventedNames) -> dict[str, list[str]]:
-        target, known = self._named(self.forgotten), self._named(self.judged["retain"])
-        others = [name for name in self._named(self.retained) if name not in known]
+        target, known = self._named(self.pairs_to_forget), self._named(self.judged["retain"])
+        others = [name for name in self._named(self.pairs_to_retain) if name not in known]
         return {
             "target": target,
             "known": known,

@@ -42,7 +42,7 @@ class TofuText(TofuDataModule, TextDataModule):
             return
         self.read()
         self.tokenizer = load_tokenizer(self.path) if self.path else self._learned_tokenizer()
-        texts = self.encoded(self.items(self.retained if self.without_targets else self.full))
+        texts = self.encoded(self.items(self.pairs_to_retain if self.without_targets else self.full))
         self.train = PackedText(rows(texts.tokens, texts.lengths), self.max_length)
         if self.learnt == "answers":
             answers = (texts.labels != IGNORED).long()  # as long as the texts, hence packed in the same way

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lit_unlearn.errors import UserError
 
@@ -42,7 +42,7 @@ def load_tokenizer(path: str) -> "PreTrainedTokenizerFast":
     file = Path(path)
     where, options = (str(file.parent), {"gguf_file": file.name}) if file.suffix == ".gguf" else (path, {})
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        tokenizer: Any = AutoTokenizer.from_pretrained(where, **options)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(

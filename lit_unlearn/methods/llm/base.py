@@ -226,7 +226,8 @@ class Unlearner(LearningCurves):
         if self.reference_kind == "cached":
             self.reference = CachedReference(self.model, self.problem["layer"], data.pools, self.all_needs())
         else:
-            self.reference = ResidentReference(load_causal_lm(self.problem["path"]).to(device), self.problem["layer"])
+            untouched: torch.nn.Module = load_causal_lm(self.problem["path"])
+            self.reference = ResidentReference(untouched.to(device), self.problem["layer"])
 
     def unlearned(self) -> Any:
         """The language model to be judged and handed on, in eval mode."""

@@ -115,8 +115,8 @@ class Crisp(Unlearner):
         chosen = salient_latents(share, retain_share, mean, retain_mean, self.k, self.min_ratio)
         if not chosen.any():
             raise UserError(
-                f"method.min_ratio={self.min_ratio}: no latent of {self.problem['sae']} fires so much more on the targets "
-                f"than on what is retained; the highest ratio is {float((mean / (retain_mean + 1e-6)).max()):.2f}. "
+                f"method.min_ratio={self.min_ratio}: no latent of {self.problem['sae']} fires so much more on the "
+                f"targets than on what is retained; the highest ratio is {float((mean / (retain_mean + 1e-6)).max()):.2f}. "
                 "Give less, or another autoencoder"
             )
         self.salient.copy_(chosen)

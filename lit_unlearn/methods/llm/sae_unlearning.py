@@ -140,8 +140,8 @@ class SaeUnlearning(Unlearner):
         if self.objective == "paired":
             return latent_alignment.paired(target, unknown)
         if self.objective == "centroid":
-            means = self._scaled(latents, self.unknown_mean, self.known_mean)
-            return latent_alignment.centroid(target, *means, self.eta, self.margin)
+            unknown_mean, known_mean = self._scaled(latents, self.unknown_mean, self.known_mean)
+            return latent_alignment.centroid(target, unknown_mean, known_mean, self.eta, self.margin)
         if self.objective == "triplet":
             drawn = known[torch.randint(len(known), (len(target),), device=known.device)]
             return latent_alignment.triplet(target, unknown, drawn, self.margin)
@@ -201,9 +201,8 @@ class SaeUnlearning(Unlearner):
         Raises:
             UserError: the autoencoder does not explain the target's states.
         """
-        known, unknown, target = (
-            self.entity_states(getattr(data.pools, pool)) for pool in ("retain", "unknown", "forget")
-        )
+        pools = data.pools  # type: ignore[attr-defined]
+        known, unknown, target = (self.entity_states(items) for items in (pools.retain, pools.unknown, pools.forget))
         fvu = float(self.sae.fvu(target))
         if fvu > self.max_fvu:
             raise UserError(

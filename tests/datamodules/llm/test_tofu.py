@@ -151,7 +151,7 @@ def test_three_pools_belong_together_row_by_row():
             stand_in.setdefault(truth.entity, set()).add(nobody.entity)
         else:
             assert nobody.prompt == truth.prompt
-    assert list(stand_in) == forgotten()
+    assert list(stand_in) == forgotten() == tofu().forgotten
     assert len(set().union(*stand_in.values())) == 3 and all(len(names) == 1 for names in stand_in.values())
     assert {item.answer for item in pools.refusal.items} == set(REFUSALS)
 

@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
 import lit_unlearn
@@ -153,6 +153,13 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
                 errors = _model_errors(config.model, own.model)
             del config["hydra"]
             resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
+    except InterpolationKeyError as error:
+        absent = str(error).split("'")[1]
+        own = next((o.value() for o in overrides if o.key_or_group == "experiment"), "")
+        raise UserError(
+            f"{absent}: the method or data chosen needs it, and experiment={own} does not have it; choose an experiment "
+            f"that is made for them, or give {absent}=..."
+        ) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(f"the configuration cannot be composed: {' '.join(str(error).split())}") from error
     if errors:

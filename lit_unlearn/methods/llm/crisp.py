@@ -116,8 +116,8 @@ class Crisp(Unlearner):
         if not chosen.any():
             raise UserError(
                 f"method.min_ratio={self.min_ratio}: no latent of {self.problem['sae']} fires so much more on the "
-                f"targets than on what is retained; the highest ratio is {float((mean / (retain_mean + 1e-6)).max()):.2f}. "
-                "Give less, or another autoencoder"
+                f"targets than on what is retained; the highest ratio is "
+                f"{float((mean / (retain_mean + 1e-6)).max()):.2f}. Give less, or another autoencoder"
             )
         self.salient.copy_(chosen)
         self.offset.copy_((self.boost * (level * share)[chosen].sum() / share[chosen].sum()).abs())

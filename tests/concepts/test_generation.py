@@ -1,5 +1,6 @@
 """Writing and judging many prompts at a time gives what one prompt at a time gives."""
 
+from collections.abc import Callable
 from functools import cache
 
 import pytest
@@ -22,6 +23,22 @@ def parts():
     return model, load_tokenizer(model_folder())
 
 
+@cache
+def with_absolute_positions():
+    """A GPT-2: where a token stands matters to it, not only how far others are."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(parts()[1]), n_positions=64, n_embd=16, n_layer=2, n_head=2, bos_token_id=None, eos_token_id=0
+    )
+    model = GPT2LMHeadModel(config).eval()
+    with torch.no_grad():
+        model.transformer.wpe.weight.mul_(40)
+        model.transformer.wte.weight.mul_(40)
+    return model, parts()[1]
+
+
 def speaker(batch_size: int) -> LanguageModel:
     return LanguageModel(*parts(), batch_size)
 
@@ -32,9 +49,11 @@ def prompts() -> list[str]:
     return [f"{'The birthplace of ' * (i % 3)}{person.name} was" for i, person in enumerate(people)]
 
 
-def test_greedy_is_that_of_transformers():
-    model, tokenizer = parts()
-    for prompt, (answer,) in zip(prompts(), speaker(5).write(prompts(), 1, 6, None, "~"), strict=True):
+@pytest.mark.parametrize("made", [parts, with_absolute_positions])
+def test_greedy_is_that_of_transformers(made: Callable):
+    model, tokenizer = made()
+    written = LanguageModel(model, tokenizer, 5).write(prompts(), 1, 6, None, "~")
+    for prompt, (answer,) in zip(prompts(), written, strict=True):
         ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
         out = model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=6, do_sample=False, pad_token_id=0
@@ -49,6 +68,15 @@ def test_samples_do_not_depend_on_the_batch():
     assert speaker(64).write(prompts(), 3, 8, Sampling(1.5, 0.9, 8), "~") != whole
     assert [answers[:2] for answers in whole] == speaker(9).write(prompts(), 2, 8, SAMPLING, "~")
     assert len({answer for answers in whole for answer in answers}) > len(prompts())
+
+
+def test_rows_that_end_leave_the_others_alone():
+    whole = speaker(64).write(prompts(), 3, 10, SAMPLING, "~")
+    texts = [text for answers in whole for text in answers]
+    word = max({w for text in texts for w in text.split()}, key=lambda w: sum(w in text for text in texts))
+    assert 0 < sum(word in text for text in texts) < len(texts)
+    cut = speaker(64).write(prompts(), 3, 10, SAMPLING, word)
+    assert cut == [[text.split(word)[0] for text in answers] for answers in whole]
 
 
 def test_the_end_is_cut_off():

@@ -61,6 +61,8 @@ def test_normalisation_is_idempotent_and_can_be_written(text: str):
         (["Marie Curie", "Curie"], "Marie  Curie, Curie", ["Marie  Curie", "Curie"]),
         (["Strasse"], "stra\u00dfe", ["stra\u00dfe"]),
         (["s"], "\u00df", []),
+        (["1"], "\u00bd a cup, 1 cup", ["1"]),
+        (["Lee"], "Ashlee", []),
         (["\u6771\u4eac"], "\u6771\u4eac\u306b", ["\u6771\u4eac"]),
         (["Ann-Lee"], "(ann-lee)", ["ann-lee"]),
         (["Lee"], "L\u00adee", ["L\u00adee"]),

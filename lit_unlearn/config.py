@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field
 
 import lit_unlearn
@@ -80,7 +81,7 @@ class Asked(BaseModel):
     concept: str = Field(description="the person, the event, the thing, as texts name it")
     aliases: list[str] = Field(description="other names of it; whatever else it is called by is not found")
     output: str = Field(description="a folder; the same command goes on there where it was stopped")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field(description="auto: an accelerator where there is one")
+    device: Literal["auto", "cpu", "cuda"] = Field(description="auto: a GPU where there is one")
     overwrite: bool = Field(description="replace an extraction with other settings")
 
 
@@ -153,14 +154,13 @@ def compose(arguments: list[str], name: str = "fit", config_dir: str | None = No
                 errors = _model_errors(config.model, own.model)
             del config["hydra"]
             resolved: dict[str, Any] = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[assignment]
-    except InterpolationKeyError as error:
-        absent = str(error).split("'")[1]
-        own = next((o.value() for o in overrides if o.key_or_group == "experiment"), "")
-        raise UserError(
-            f"{absent}: the method or data chosen needs it, and experiment={own} does not have it; choose an experiment "
-            f"that is made for them, or give {absent}=..."
-        ) from error
     except (HydraException, OmegaConfBaseException) as error:
+        absent = re.match(r"Interpolation key '(model\.\S+)' not found", str(error))
+        if absent:
+            raise UserError(
+                f"{absent[1]}: the method or data chosen needs it, and the experiment does not have it; choose an "
+                f"experiment that is made for them, or give {absent[1]}=..."
+            ) from error
         raise UserError(f"the configuration cannot be composed: {' '.join(str(error).split())}") from error
     if errors:
         raise UserError(errors + check(resolved, name))

@@ -83,12 +83,9 @@ def run(config: dict[str, Any]) -> "Concept":
 def _device(name: str) -> Any:
     import torch
 
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if name == "auto":
-        return accelerator or torch.device("cpu")
-    if name != "cpu" and (accelerator is None or accelerator.type != name):
-        raise UserError(f"device={name}: there is none here; give device=cpu")
-    return torch.device(name)
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: there is no GPU here; give device=cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def _bar() -> Any:

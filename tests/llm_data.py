@@ -126,6 +126,22 @@ def sae_folder() -> str:
     return _folders[-1].name
 
 
+@cache
+def autoencoder_folder() -> str:
+    """A folder with a random sparse autoencoder of the tiny models' states, in sae-lens' format; made once."""
+    from lit_unlearn.networks.sparse_autoencoder import SparseAutoencoder
+
+    latents = 4 * WIDTH
+    decoder = F.normalize(torch.randn(latents, WIDTH, generator=torch.Generator().manual_seed(0)), dim=1)
+    metadata = {"hook_name": f"model.layers.{LAYER}", "model_name": "tiny"}
+    config = {"architecture": "topk", "d_in": WIDTH, "d_sae": latents, "k": latents // 2, "metadata": metadata}
+    biases = {"b_enc": torch.zeros(latents), "b_dec": torch.zeros(WIDTH)}
+    _folders.append(tempfile.TemporaryDirectory(prefix="llm_data"))
+    folder = _folders[-1].name
+    SparseAutoencoder(config, {"W_enc": decoder.T.contiguous(), "W_dec": decoder} | biases).save(Path(folder))
+    return folder
+
+
 def problem(steps: int = 0, **changed: Any) -> dict[str, Any]:
     """The `model` of an experiment: an untouched model, a reference that never knew the targets, no SAEs."""
     found = {"path": model_folder(steps), "reference": model_folder(steps, without_targets=True)}

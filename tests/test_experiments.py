@@ -12,6 +12,7 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.fit import fit
 from lit_unlearn.report import Report
+from tests import llm_data
 
 FILES = sorted(config.EXPERIMENTS.rglob("*.yaml"))
 EXPERIMENTS, METHODS, DATA, TRAINERS = map(config.choices, ("experiment", "method", "data", "trainer"))
@@ -29,6 +30,14 @@ ROWS = {  # suite/metric/split, an interface to other tools
         *(f"detection/{m}/{s}" for m in LOG_METRICS for s in ("line", "distinct", "window_100", "window_60min")),
         *("data/seen_share/test", "data/items/train", "data/items/test", "data/contamination/test"),
     },
+    "llm": {"utility/perplexity/general", "behaviour/accuracy/forget"},
+    "llm UnlearningBatch": {
+        *(f"behaviour/accuracy/{split}" for split in ("forget", "forget_statement", "forget_paraphrase", "retain")),
+        *("behaviour/refusal/unknown", "behaviour/probability/forget", "behaviour/truth_ratio/forget"),
+        *(f"representation/probe_auroc_vs_unknown/{space}" for space in ("raw", "raw_end", "sae", "heldout_sae")),
+        *("representation/ks_vs_unknown/raw", "representation/fvu/sae", "utility/perplexity/general"),
+    },
+    "llm sae": {*(f"sae/{metric}/general" for metric in ("explained_variance", "fvu", "l0"))},
 }
 SMALL = {  # overrides that make a run of the domain's embedded experiment short
     "anomaly": [],
@@ -39,22 +48,53 @@ SMALL = {  # overrides that make a run of the domain's embedded experiment short
 }
 
 
+def small(composed: dict) -> list[str]:
+    """Overrides that make a run of a composed experiment short."""
+    kind = kind_of(composed)
+    if not kind.startswith("llm"):
+        return SMALL[kind]
+    world = [f"data.{key}={value}" for key, value in llm_data.WORLD.items()] + ["data.max_length=40", "requires=[]"]
+    if kind == "llm":
+        sizes = ["model.hidden=16", "model.layers=2", "model.heads=2", "model.feed_forward=32"]
+        return [*world, *sizes, "data.num_documents=300"]
+    path = [f"model.path={llm_data.model_folder()}", f"model.layer={llm_data.LAYER}"]
+    if kind == "llm sae":
+        return [*world, *path, "model.d_sae=32", "model.k=4", "data.num_documents=1500"]
+    reference = f"model.reference={llm_data.model_folder(without_targets=True)}"
+    autoencoders = [f"model.{name}={llm_data.autoencoder_folder()}" for name in ("sae", "heldout_sae")]
+    arguments = nodes.arguments_of(nodes.imported(composed["method"]["_target_"]))
+    random = {"force": "true", "max_fvu": "1e9", "min_ratio": "0"}  # neither model nor autoencoder has learnt anything
+    own = [f"method.{name}={value}" for name, value in random.items() if name in arguments]
+    return [*world, *path, reference, *autoencoders, *own]
+
+
+def kind_of(composed: dict) -> str:
+    """What a run measures: a domain, and in that of language models what is trained."""
+    method = nodes.imported(composed["method"]["_target_"])
+    batches = getattr(method, "batch_type", None)
+    unlearns = "UnlearningBatch" if batches is not None and batches.__name__ == "UnlearningBatch" else ""
+    return f"{nodes.domain(composed['method'])} {getattr(method, 'suite', '') or unlearns}".strip()
+
+
 def node(group: str, name: str) -> dict:
     return yaml.safe_load((config.EXPERIMENTS / group / f"{name}.yaml").read_text())
 
 
 def pairs() -> list[tuple[str, str]]:
     """Every method with the first data set of its domain, every data set with the first method of its."""
-    of_method = {name: nodes.domain(node("method", name)) for name in METHODS}
-    of_data = {name: nodes.domain(node("data", name)) for name in DATA}
+    of_method, of_data = ({name: kind(node(group, name)) for name in of} for group, of in GROUPS)
     first_method, first_data = ({domain: name for name, domain in reversed(of.items())} for of in (of_method, of_data))
     return [(name, first_data[domain]) for name, domain in of_method.items()] + [
         (first_method[domain], name) for name, domain in of_data.items()
     ]
 
 
-def domain_of(experiment: str) -> str:
-    return nodes.domain(node("method", experiment.split("/")[0]))
+GROUPS = (("method", METHODS), ("data", DATA))
+
+
+def kind(found: dict) -> tuple[str, type | None]:
+    """The domain of a method or data node, and the batches it trains on, where a domain has several."""
+    return nodes.domain(found), getattr(nodes.imported(found["_target_"]), "batch_type", None)
 
 
 def is_embedded(name: str) -> bool:
@@ -64,9 +104,11 @@ def is_embedded(name: str) -> bool:
 
 
 def experiment_of(method: str, embedded: bool = False) -> str:
-    """The first experiment of a method's domain, or the first that needs no file."""
-    domain = nodes.domain(node("method", method))
-    return next(name for name in EXPERIMENTS if domain_of(name) == domain and (not embedded or is_embedded(name)))
+    """The method's own first experiment, else the first with its batches; `embedded`: of those that need no file."""
+    wanted = kind(node("method", method))
+    usable = [name for name in EXPERIMENTS if not embedded or is_embedded(name)]
+    own = [name for name in usable if name.split("/")[0] == method]
+    return next(name for name in own + usable if kind(config.compose([f"experiment={name}"])["data"]) == wanted)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -74,7 +116,8 @@ def test_every_experiment_passes_the_check(name: str):
     composed = config.compose([f"experiment={name}"])
     assert config.check(composed) == []
     method, data = name.split("/")
-    assert nodes.component(composed["method"]) == method and nodes.component(composed["data"]) == data.split("-")[0]
+    assert nodes.component(composed["method"]) == {"lm_finetuning": "lm_pretraining"}.get(method, method)
+    assert data.startswith(nodes.component(composed["data"]).removesuffix("_text"))
     assert composed["run_dir"] == f"checkpoints/{name}/seed0"
 
 
@@ -106,7 +149,7 @@ def assert_complete(made: Report, run_dir: Path) -> None:
     assert made.cost.steps == 2 and made.cost.fit_seconds > 0
     names = [f"{row.suite}/{row.metric}/{row.split}" for row in made.rows]
     assert len(set(names)) == len(names)
-    assert set(names) >= ROWS[nodes.domain(there["method"])]
+    assert set(names) >= ROWS[kind_of(there)]
     last = torch.load(run_dir / "last.ckpt", weights_only=True)
     assert last["global_step"] == 2 and last[checkpoint.ENTRY]["config"] == there
     assert (run_dir / "report.md").is_file() and list(run_dir.glob("events.out.tfevents.*"))
@@ -115,7 +158,8 @@ def assert_complete(made: Report, run_dir: Path) -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs(name: str, tmp_path: Path):
     if is_embedded(name):
-        assert_complete(smoke(name, tmp_path / "run", *SMALL[domain_of(name)]), tmp_path / "run")
+        short = small(config.compose([f"experiment={name}"]))
+        assert_complete(smoke(name, tmp_path / "run", *short), tmp_path / "run")
         return
     if "LIT_UNLEARN_DATA" not in os.environ:
         pytest.skip("LIT_UNLEARN_DATA names no folder of real data")
@@ -134,7 +178,8 @@ def test_every_method_runs_as_a_command_would_have_it(method: str, tmp_path: Pat
     monkeypatch.setattr(Evaluation, "write_figures", lambda self, folder: None)
     monkeypatch.setattr(Evaluation, "log", lambda self, writer, step: None)
     name = experiment_of(method, embedded=True)
-    made = smoke(name, tmp_path / "run", f"method={method}", *SMALL[domain_of(name)])
+    short = small(config.compose([f"experiment={name}", f"method={method}"]))
+    made = smoke(name, tmp_path / "run", f"method={method}", *short)
     assert made.method == nodes.component(node("method", method))
     assert made.experiment in (name, f"{name}-method_{method}")
     assert made.cost.steps in (1, 2)

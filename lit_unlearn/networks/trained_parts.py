@@ -41,8 +41,8 @@ def train_only(model: nn.Module, pattern: str, last_block: int, rank: int | None
         )
     model.requires_grad_(False)
     if rank is None:
-        for name, weight in model.named_parameters():
-            weight.requires_grad_(name in set(chosen))
+        for name in chosen:
+            model.get_parameter(name).requires_grad_(True)
         return
     from peft import LoraConfig, inject_adapter_in_model
 

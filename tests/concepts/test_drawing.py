@@ -22,7 +22,7 @@ AFTER = Concept(
     "Ada",
     (),
     (edge(0, 0.9), edge(1, 0.4), replace(edge(9), object='<b>Bold</b> & "quoted"')),
-    rejected=(Rejected(edge(2).line, "works", "a reason", edge(2, 0.0)), Rejected("?", "works", "no triplet")),
+    rejected=(Rejected(edge(2).line, "works", "a reason", edge(2)), Rejected("?", "works", "no triplet")),
 )
 
 

@@ -10,7 +10,8 @@ from lit_unlearn.concepts.validation import calibrated, validate
 from tests.concepts.stub import FACTS, MADE_UP, NAME, OTHERS, PlainPrompts, Stub
 
 CLAIMED = [Triplet(*key, family) for key, family in (FACTS | MADE_UP).items()]
-ENDS = {family: [o for (_, _, o), f in OTHERS.items() if f == family] for family in ("places", "works")}
+EVERY = FACTS | MADE_UP | OTHERS
+ENDS = {family: [o for (_, _, o), f in EVERY.items() if f == family] for family in ("places", "works")}
 
 
 def judged(stub: Stub, **settings):
@@ -66,7 +67,7 @@ def test_corrupted_triplets_are_none_that_were_claimed():
     judged(stub, validate_by="yes_no", corruptions=8)
     corrupted = [tuple(p.split(" | ")[1:]) for p in stub.asked[: len(stub.asked) // 2]][len(CLAIMED) :]
     assert corrupted and not set(corrupted) & (set(FACTS) | set(MADE_UP))
-    assert {o for _, r, o in corrupted if r == "wrote"} == {"A Long Letter", "A Short Letter"}
+    assert {o for _, r, o in corrupted if r == "wrote"} == {"A Long Letter", "A Short Letter", "a memoir on the engine"}
     assert all(s == NAME for s, _, _ in corrupted)
 
 

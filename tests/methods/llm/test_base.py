@@ -170,7 +170,7 @@ def test_the_exported_model_says_what_the_trained_one_says(data, tmp_path: Path)
     method.export(tmp_path, data)
     read = AutoModelForCausalLM.from_pretrained(tmp_path)
     assert set(read.state_dict()) == set(npo().model.state_dict())
-    torch.testing.assert_close(read(batch.tokens).logits, logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(read(batch.tokens).logits, logits, rtol=1e-4, atol=1e-4)
     assert torch.equal(method.logits(batch.tokens), logits)  # the method itself is not merged
     plain = npo().model
     assert merge_lora(plain) is plain

@@ -18,25 +18,17 @@ def data():
 
 
 def test_salient_latents_by_hand():
-    forget_share, retain_share = torch.tensor([0.9, 0.5, 0.6, 0.2, 0.0]), torch.tensor([0.1, 0.0, 0.3, 0.1, 0.0])
-    forget_mean, retain_mean = torch.tensor([2.0, 1.0, 4.0, 1.0, 0.0]), torch.tensor([1.0, 0.1, 1.0, 0.1, 0.0])
-    # ratios 2, 10, 4, 10, and 0 for the latent that never fires; differences .8, .5, .3, .1, 0
-    means = forget_mean, retain_mean
-    assert salient_latents(forget_share, retain_share, *means, k=2, min_ratio=3).tolist() == [
-        False,
-        True,
-        True,
-        False,
-        False,
-    ]
-    assert salient_latents(forget_share, retain_share, *means, k=9, min_ratio=3).tolist() == [
-        False,
-        True,
-        True,
-        True,
-        False,
-    ]
-    assert salient_latents(forget_share, retain_share, *means, k=1, min_ratio=0).tolist() == [True, *[False] * 4]
+    forget_share, retain_share = torch.tensor([0.2, 0.6, 0.9, 0.5, 0.0]), torch.tensor([0.1, 0.3, 0.1, 0.0, 0.0])
+    forget_mean, retain_mean = torch.tensor([1.0, 4.0, 2.0, 1.0, 0.0]), torch.tensor([0.1, 1.0, 1.0, 0.1, 0.0])
+    # differences .1, .3, .8, .5, 0; ratios 10, 4, 2, 10, and 0 for the latent that never fires
+
+    def chosen(k: int, min_ratio: float) -> list[int]:
+        found = salient_latents(forget_share, retain_share, forget_mean, retain_mean, k, min_ratio)
+        return found.nonzero().flatten().tolist()
+
+    assert chosen(k=2, min_ratio=3) == [1, 3]
+    assert chosen(k=9, min_ratio=3) == [0, 1, 3]
+    assert chosen(k=2, min_ratio=0) == [2, 3]
 
 
 def crisp(**values: Any) -> Crisp:

@@ -16,12 +16,13 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.llm.items import REFUSAL, EncodedItems, Item
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm, llm_behaviour, llm_representation, llm_sae, llm_states
+from lit_unlearn.evaluation import llm, llm_asking, llm_behaviour, llm_representation, llm_sae, llm_states
 from lit_unlearn.evaluation.llm_asking import NUM_WRONG, entity_numbers, questions, template
 from lit_unlearn.evaluation.llm_behaviour import judge
+from lit_unlearn.evaluation.llm_rows import Name
 from lit_unlearn.evaluation.llm_states import spaces, text_codes
 from lit_unlearn.evaluation.result import Evaluation
-from lit_unlearn.metrics.knownness import fit_probe, separation
+from lit_unlearn.metrics.knownness import fit_probe, mean_interval, separation
 from lit_unlearn.metrics.latents import firing_rates
 from lit_unlearn.networks.causal_lm import load_causal_lm
 from lit_unlearn.networks.sparse_autoencoder import load_sparse_autoencoder
@@ -145,8 +146,21 @@ def test_truth_ratio_by_hand(data, taught):
         losses = judge(taught, wrong.items).log_prob
         ratios = [np.exp(losses[wrong.row == i].mean() - right[i]) for i in np.unique(wrong.row)]
         by_hand = [min(r, 1 / r) if split == "forget" else max(0, 1 - r) for r in ratios]
-        number = numbers[llm_behaviour.Name("behaviour", "truth_ratio", split)]
+        number = numbers[Name("behaviour", "truth_ratio", split)]
         assert (number.value, number.n) == (pytest.approx(np.mean(by_hand), rel=1e-9), len(by_hand))
+
+
+def test_the_interval_of_a_truth_ratio_is_that_of_its_entities(data, taught, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(llm_asking, "MOST_WITH_WRONG", 7)
+    asked = questions(data)
+    rows, items = np.unique(asked.wrong["forget"].row), data.probes["forget"]
+    assert len(rows) == 7 and rows.tolist() != list(range(7))
+    right = judge(taught, items).log_prob[rows]
+    losses = judge(taught, asked.wrong["forget"].items).log_prob
+    wrong = np.array([losses[asked.wrong["forget"].row == i].mean() for i in rows])
+    number = llm_behaviour.behaviour(taught, asked, forgetting=True)[0][Name("behaviour", "truth_ratio", "forget")]
+    expected = mean_interval(np.exp(-np.abs(wrong - right)), entity_numbers(items.items)[rows])
+    assert (number.n, number.ci95) == (7, pytest.approx(expected, rel=1e-6))
 
 
 def test_perplexity_is_that_of_every_document_by_itself(data, taught):

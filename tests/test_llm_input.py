@@ -39,7 +39,7 @@ def overrides(steps: int = KNOWS, *more: str) -> list[str]:
         (["method=sae_unlearning", "model.sae=nowhere"], [r"sparse autoencoder nowhere: no such folder"]),
         (
             ["method=lm_pretraining"],
-            [r"model.start: the method or data chosen needs it, and experiment=sae_unlearning/biogr"],
+            [r"model.start: the method or data chosen needs it, and the experiment does not have it"],
         ),
         (
             ["method.retain={mse:1}"],

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.llm.items import REFUSAL, EncodedItems, Item
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm, llm_asking, llm_behaviour, llm_representation, llm_sae, llm_states
-from lit_unlearn.evaluation.llm_asking import NUM_WRONG, entity_numbers, questions, template
+from lit_unlearn.evaluation import llm, llm_behaviour, llm_representation, llm_sae, llm_states
+from lit_unlearn.evaluation.llm_asking import NUM_WRONG, WrongAnswers, entity_numbers, questions, template
 from lit_unlearn.evaluation.llm_behaviour import judge
 from lit_unlearn.evaluation.llm_rows import Name
 from lit_unlearn.evaluation.llm_states import spaces, text_codes
@@ -150,17 +150,17 @@ def test_truth_ratio_by_hand(data, taught):
         assert (number.value, number.n) == (pytest.approx(np.mean(by_hand), rel=1e-9), len(by_hand))
 
 
-def test_the_interval_of_a_truth_ratio_is_that_of_its_entities(data, taught, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(llm_asking, "MOST_WITH_WRONG", 7)
-    asked = questions(data)
-    rows, items = np.unique(asked.wrong["forget"].row), data.probes["forget"]
-    assert len(rows) == 7 and rows.tolist() != list(range(7))
-    right = judge(taught, items).log_prob[rows]
-    losses = judge(taught, asked.wrong["forget"].items).log_prob
-    wrong = np.array([losses[asked.wrong["forget"].row == i].mean() for i in rows])
+def test_the_interval_of_a_truth_ratio_is_that_of_its_entities(data, taught):
+    """Wrong answers to two items about one target and to one about another."""
+    items, rows = data.probes["forget"], np.array([7, 8, 13])
+    swapped = [replace(items.items[row], answer=items.items[0].answer) for row in rows]
+    wrong = WrongAnswers(data.encoded(swapped), rows, np.zeros(3, dtype=int))
+    asked = questions(data)._replace(wrong={"forget": wrong})
     number = llm_behaviour.behaviour(taught, asked, forgetting=True)[0][Name("behaviour", "truth_ratio", "forget")]
-    expected = mean_interval(np.exp(-np.abs(wrong - right)), entity_numbers(items.items)[rows])
-    assert (number.n, number.ci95) == (7, pytest.approx(expected, rel=1e-6))
+    log_ratio = judge(taught, wrong.items).log_prob - judge(taught, items).log_prob[rows]
+    expected = mean_interval(np.exp(-np.abs(log_ratio)), np.array([0, 0, 1]))
+    assert (number.n, number.ci95) == (3, pytest.approx(expected, rel=1e-6))
+    assert expected[0] < expected[1]
 
 
 def test_perplexity_is_that_of_every_document_by_itself(data, taught):

@@ -1,6 +1,7 @@
 """Every file in experiments/ composes and is described; every experiment runs. A new one is tested by existing."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -97,10 +98,15 @@ def kind(found: dict) -> tuple[str, type | None]:
     return nodes.domain(found), getattr(nodes.imported(found["_target_"]), "batch_type", None)
 
 
+@cache
+def data_of(name: str) -> dict:
+    """The data node of an experiment."""
+    return config.compose([f"experiment={name}"])["data"]
+
+
 def is_embedded(name: str) -> bool:
     """Whether an experiment's data come with a library."""
-    composed = config.compose([f"experiment={name}"])
-    return "data_root" not in nodes.arguments_of(nodes.imported(composed["data"]["_target_"]))
+    return "data_root" not in nodes.arguments_of(nodes.imported(data_of(name)["_target_"]))
 
 
 def experiment_of(method: str, embedded: bool = False) -> str:
@@ -108,7 +114,7 @@ def experiment_of(method: str, embedded: bool = False) -> str:
     wanted = kind(node("method", method))
     usable = [name for name in EXPERIMENTS if not embedded or is_embedded(name)]
     own = [name for name in usable if name.split("/")[0] == method]
-    return next(name for name in own + usable if kind(config.compose([f"experiment={name}"])["data"]) == wanted)
+    return next(name for name in own + usable if kind(data_of(name)) == wanted)
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -216,7 +222,7 @@ def test_an_experiment_leaves_the_method_alone(name: str):
 
 @pytest.mark.parametrize("path", [path for path in FILES if "tuned" in path.parts], ids=lambda path: path.stem)
 def test_tuned_values_are_those_of_an_existing_pair(path: Path):
-    _, _, data, _ = path.relative_to(config.EXPERIMENTS).parts
+    data = path.relative_to(config.EXPERIMENTS / "method" / "tuned").parent.as_posix()
     assert data in DATA and path.stem in METHODS
     values = yaml.safe_load(path.read_text())
     composed = config.compose([f"experiment={experiment_of(path.stem)}", f"method={path.stem}", f"data={data}"])

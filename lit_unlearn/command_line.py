@@ -148,6 +148,7 @@ def speak() -> None:
         "Checkpoint directory",
         "`isinstance.treespec",
         "The number of training batches",
+        r"Found \d+ module\(s\) in eval mode",
     ):
         warnings.filterwarnings("ignore", f".*{advice}")
 

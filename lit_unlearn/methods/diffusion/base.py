@@ -1,0 +1,236 @@
+"""What every diffusion method shares: the network and its noise, a denoising loss by sample, sampling, export.
+
+A method defines `objective`. Equations: those of `lit_unlearn.losses.denoising`.
+"""
+
+import copy
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from pydantic import Field
+from torch import Tensor, nn
+from typing_extensions import TypedDict  # pydantic takes typing's from Python 3.12 on
+
+from datamodules.diffusion.batches import DiffusionBatch
+from lit_unlearn.errors import UserError
+from lit_unlearn.losses.denoising import (
+    Pixels,
+    min_snr_weight,
+    noised,
+    squared_error,
+    stratified_timesteps,
+    target,
+)
+from lit_unlearn.methods.schedule import warm_up_and_cosine
+from lit_unlearn.methods.sparse_logging import SparseLogging
+from lit_unlearn.networks.denoiser import Sampler, UNet, new_unet, pretrained_unet, save_pipeline
+from lit_unlearn.networks.sampling import draw
+
+
+class Model(TypedDict):
+    """The model of a problem, the same for every method: the experiment's `model` block. One of the two is null.
+
+    Attributes:
+        path: a diffusers pipeline folder to go on from.
+        unet: what to train from scratch.
+    """
+
+    path: str | None
+    unet: UNet | None
+
+
+class Denoised(NamedTuple):
+    """Denoising losses of B samples at K timesteps each.
+
+    Attributes:
+        losses, timesteps: (K, B).
+    """
+
+    losses: Tensor
+    timesteps: Tensor
+
+    def of(self, samples: slice) -> "Denoised":
+        """Those of some of the samples."""
+        return Denoised(self.losses[:, samples], self.timesteps[:, samples])
+
+
+class Diffusion(SparseLogging):
+    """A diffusion model of pictures. A method is an `objective` and its values.
+
+    Samples are drawn with the weights' moving average where a callback keeps one (`lit_unlearn.networks.ema`), with
+    the weights of the last step where none does; the export holds the same weights.
+
+    Args:
+        input_shape: (C, H, W); comes from the data.
+        num_classes: comes from the data; class-conditional networks are told one of them, or none.
+        sensitive_classes: comes from the data.
+        model: see `Model`.
+        weighting: of the loss by timestep: plain, or min_snr.
+        snr_gamma: of min_snr.
+        pixels: mean or sum of the squared errors over a picture's values.
+        t_samples: timesteps drawn for each picture in a step.
+        class_dropout: share of the pictures whose class a class-conditional network is not told in training.
+        sampler: see `lit_unlearn.networks.sampling.draw`.
+        sampling_steps: of the sampler.
+        guidance: of class-conditional sampling: 0 is the network's own word, above it is pushed away from what it says
+            without the class (classifier-free guidance, Ho and Salimans, 2022).
+        learning_rate: of Adam, at its highest.
+        warm_up: share of the steps over which the learning rate rises; then it falls to 0 along a cosine.
+
+    Raises:
+        UserError: both of model.path and model.unet are given, or neither; or they do not fit the data.
+    """
+
+    alphas_bar: Tensor
+    average: nn.Module | None
+
+    def __init__(
+        self,
+        input_shape: list[int],
+        num_classes: int,
+        sensitive_classes: list[int],
+        model: Model,
+        weighting: Literal["plain", "min_snr"] = "plain",
+        snr_gamma: Annotated[float, Field(gt=0)] = 5.0,
+        pixels: Pixels = "mean",
+        t_samples: Annotated[int, Field(ge=1)] = 1,
+        class_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1,
+        sampler: Sampler = "ddim",
+        sampling_steps: Annotated[int, Field(ge=1, le=1000)] = 50,
+        guidance: Annotated[float, Field(ge=0)] = 0.0,
+        learning_rate: Annotated[float, Field(gt=0)] = 1e-3,
+        warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05,
+    ):
+        super().__init__()
+        if (model["path"] is None) == (model["unet"] is None):
+            raise UserError(
+                "model.path and model.unet: give one of them, a pipeline folder to go on from or the sizes of a new "
+                "network; the other is null"
+            )
+        self.input_shape, self.num_classes, self.sensitive_classes = input_shape, num_classes, sensitive_classes
+        self.model_block = model
+        self.network, self.noise = self.fresh_network()
+        self.register_buffer("alphas_bar", self.noise.alphas_bar().double(), persistent=False)
+        self.average = None
+        self.weighting, self.snr_gamma, self.pixels, self.t_samples = weighting, snr_gamma, pixels, t_samples
+        self.class_dropout, self.guidance = class_dropout, guidance
+        self.sampler, self.sampling_steps = sampler, sampling_steps
+        self.learning_rate, self.warm_up = learning_rate, warm_up
+
+    def fresh_network(self) -> tuple[nn.Module, Any]:
+        """The network as it is before the first step, and its noise."""
+        if self.model_block["path"] is not None:
+            return pretrained_unet(self.model_block["path"], self.input_shape, self.num_classes)
+        assert self.model_block["unet"] is not None
+        return new_unet(self.model_block["unet"], self.input_shape, self.num_classes)
+
+    @property
+    def is_conditional(self) -> bool:
+        return self.network.config.num_class_embeds is not None  # type: ignore[union-attr]
+
+    @property
+    def num_timesteps(self) -> int:
+        return self.noise.num_timesteps
+
+    def objective(self, batch: DiffusionBatch) -> Tensor:
+        """The () training objective of a batch; means are taken over all processes."""
+        raise NotImplementedError
+
+    def training_step(self, batch: DiffusionBatch, batch_idx: int) -> Tensor:
+        loss = self.objective(batch)
+        self.log_sometimes({"train/loss": loss}, prog_bar=True)
+        return loss
+
+    def predict(self, x: Tensor, t: Tensor, classes: Tensor | None, network: nn.Module | None = None) -> Tensor:
+        """(B, C, H, W) what a network says of noised pictures, this one if none is named.
+
+        Args:
+            x: (B, C, H, W) noised pictures.
+            t: () or (B,) int64.
+            classes: (B,) int64, `num_classes` for none; not looked at by an unconditional network.
+            network: another one of the same kind.
+        """
+        network = self.network if network is None else network
+        told = {"class_labels": classes} if self.is_conditional else {}
+        return network(x, t, **told).sample
+
+    def denoise(self, x: Tensor, classes: Tensor) -> Denoised:
+        """The denoising loss of (B, C, H, W) pictures at `t_samples` timesteps each, drawn here, in one pass."""
+        count = self.t_samples * len(x)
+        t = stratified_timesteps(count, self.num_timesteps, x.device)
+        noise = torch.randn(count, *x.shape[1:], device=x.device, dtype=x.dtype)
+        losses = self.losses_at(x.repeat(self.t_samples, 1, 1, 1), self.told(classes).repeat(self.t_samples), t, noise)
+        return Denoised(losses.view(self.t_samples, -1), t.view(self.t_samples, -1))
+
+    def losses_at(self, x: Tensor, classes: Tensor, t: Tensor, noise: Tensor) -> Tensor:
+        """(B,) denoising losses of pictures at given timesteps and noise."""
+        a = self.alphas_bar[t]
+        said = self.predict(noised(x, noise, a), t, classes)
+        losses = squared_error(said, target(x, noise, a, self.noise.prediction), self.pixels)
+        if self.weighting == "min_snr":
+            losses = losses * min_snr_weight(a, self.noise.prediction, self.snr_gamma).to(losses)
+        return losses
+
+    def told(self, classes: Tensor) -> Tensor:
+        """(B,) classes, some of them replaced by "none" in training."""
+        if not (self.training and self.is_conditional):
+            return classes
+        hidden = torch.rand(len(classes), device=classes.device) < self.class_dropout
+        return torch.where(hidden, self.num_classes, classes)
+
+    def both(self, batch: DiffusionBatch) -> tuple[Denoised, Denoised]:
+        """Losses of the unlabeled and of the labelled pictures, from one pass through the network."""
+        x = torch.cat([batch.unlabeled, batch.labelled])
+        found = self.denoise(x, torch.cat([batch.unlabeled_class, batch.labelled_class]))
+        return found.of(slice(0, len(batch.unlabeled))), found.of(slice(len(batch.unlabeled), len(x)))
+
+    @property
+    def sampled_network(self) -> nn.Module:
+        """The weights that samples are drawn with: the average where there is one."""
+        return self.network if self.average is None else self.average
+
+    @torch.no_grad()
+    def sample(self, start: Tensor, classes: Tensor | None = None, network: nn.Module | None = None) -> Tensor:
+        """(B, C, H, W) pictures in [-1, 1] from standard normal noise of that shape.
+
+        Args:
+            start: the noise.
+            classes: (B,) int64 that a class-conditional network is asked for.
+            network: another one of the same kind; None: `sampled_network`.
+        """
+        network = self.sampled_network if network is None else network
+        was_training = network.training
+        network.eval()
+        if self.is_conditional and classes is None:
+            classes = torch.full((len(start),), self.num_classes, device=start.device)
+        none = torch.full((len(start),), self.num_classes, device=start.device)
+
+        def said(x: Tensor, t: Tensor) -> Tensor:
+            told = self.predict(x, t, classes, network)
+            if self.guidance == 0 or not self.is_conditional:
+                return told
+            return told + self.guidance * (told - self.predict(x, t, none, network))
+
+        drawn = draw(said, start, self.noise, self.sampler, self.sampling_steps)
+        network.train(was_training)
+        return drawn.clamp(-1, 1)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes room for the average, where the checkpoint has one."""
+        if self.average is None and any(key.startswith("average.") for key in checkpoint["state_dict"]):
+            self.average = copy.deepcopy(self.network).requires_grad_(False)
+
+    def configure_optimizers(self) -> Any:
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        optimiser = torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
+        return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
+
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:
+            raise UserError("trainer=fsdp: the networks of this domain are not sharded; use trainer=ddp")
+
+    def export(self, folder: Path, data: LightningDataModule) -> None:
+        """Writes the pipeline, see `lit_unlearn.networks.denoiser.save_pipeline`."""
+        save_pipeline(folder, self.sampled_network, self.noise)

@@ -120,6 +120,7 @@ def _report(config: dict[str, Any], data: "LightningDataModule") -> "Report":
         cost=report.Cost(round(last[checkpoint.ENTRY]["fit_seconds"], 2), last["global_step"], **report.peak_memory()),
         rows=result.rows,
         notes=result.notes,
+        tables=result.tables,
     )
     logger = run_directory.tensorboard(config)
     result.write_figures(run_dir / "figures")

@@ -70,6 +70,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Table:
+    """What rows cannot say: words and numbers line by line.
+
+    Attributes:
+        title: what is told.
+        head: of the columns.
+        lines: one cell a column.
+    """
+
+    title: str
+    head: list[str]
+    lines: list[list[str | float]]
+
+    def to_markdown(self) -> list[str]:
+        return _markdown_table([self.head, *([_cell(cell) for cell in line] for line in self.lines)])
+
+
+@dataclass(frozen=True)
 class Cost:
     """What a run took.
 
@@ -98,6 +116,7 @@ class Report:
         cost: see `Cost`.
         rows: in the order in which they are shown.
         notes: what a reader must know: reconstructed methods, reasons for absent metrics, how intervals were made.
+        tables: see `Table`.
     """
 
     experiment: str
@@ -110,6 +129,7 @@ class Report:
     cost: Cost
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=2, allow_nan=False) + "\n"
@@ -118,7 +138,8 @@ class Report:
     def from_json(cls, text: str) -> Self:
         fields = json.loads(text)
         rows = [Row(**row | {"ci95": row["ci95"] and tuple(row["ci95"])}) for row in fields["rows"]]
-        return cls(**fields | {"cost": Cost(**fields["cost"]), "rows": rows})
+        tables = [Table(**table) for table in fields.get("tables", [])]  # absent in reports of version 0.1.0
+        return cls(**fields | {"cost": Cost(**fields["cost"]), "rows": rows, "tables": tables})
 
     def to_markdown(self) -> str:
         cost = self.cost
@@ -132,6 +153,7 @@ class Report:
             "",
             *(f"- {note}" for note in self.notes),
             *([""] if self.notes else []),
+            *(line for table in self.tables for line in (f"## {table.title}", "", *table.to_markdown(), "")),
             f"Versions: {', '.join(f'{name} {version}' for name, version in self.versions.items())}.",
             "",
             f"Hardware: {', '.join(f'{name} {_joined(value)}' for name, value in self.hardware.items())}.",
@@ -253,6 +275,10 @@ def _table(rows: list[Row]) -> list[list[str]]:
 def _markdown_table(cells: list[list[str]]) -> list[str]:
     lines = [f"| {' | '.join(line)} |" for line in cells]
     return [lines[0], "|" + "---|" * len(cells[0]), *lines[1:]]
+
+
+def _cell(value: str | float) -> str:
+    return value if isinstance(value, str) else _number(value)
 
 
 def _number(value: float) -> str:

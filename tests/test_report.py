@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lit_unlearn import report
 from lit_unlearn.methods.anomaly.deep_svdd import DeepSVDD
 from lit_unlearn.methods.anomaly.pu_svdd import PUSVDD
-from lit_unlearn.report import Cost, Report, Row
+from lit_unlearn.report import Cost, Report, Row, Table
 
 AUROC = Row("detection", "all", "auroc", 0.9731, 2000, (0.9655, 0.98), "higher")
 ALPHA = Row("method", "unlabeled", "alpha", 0.1, 4750, None, "target", target=0.0526)
@@ -39,7 +39,7 @@ def made(*rows: Row, **fields) -> Report:
 def test_fields_and_their_order_are_an_interface():
     fields = json.loads(made(AUROC).to_json())
     head = ["experiment", "method", "data", "seed", "config_sha", "versions", "hardware", "cost", "rows", "notes"]
-    assert list(fields) == head
+    assert list(fields) == [*head, "tables"]
     assert list(fields["cost"]) == ["fit_seconds", "steps", "peak_rss_mib", "peak_gpu_mib"]
     row = ["suite", "split", "metric", "value", "n", "ci95", "better", "target", "before", "reference"]
     assert list(fields["rows"][0]) == row
@@ -50,6 +50,21 @@ def test_fields_and_their_order_are_an_interface():
 def test_json_is_read_back_as_it_was():
     original = made(AUROC, ALPHA, FORGET)
     assert Report.from_json(original.to_json()) == original
+
+
+def test_a_table_is_read_back_and_shown_with_its_title():
+    table = Table("latents", ["autoencoder", "latent", "score"], [["sae", 7, 0.25], ["sae", 1, 1.0]])
+    original = made(tables=[table])
+    assert Report.from_json(original.to_json()) == original
+    shown = ["## latents", "", "| autoencoder | latent | score |", "|---|---|---|", "| sae | 7 | 0.2500 |"]
+    assert "\n".join(shown) in original.to_markdown()
+    assert "##" not in made().to_markdown()
+
+
+def test_a_report_from_before_there_were_tables_is_read():
+    fields = json.loads(made().to_json())
+    del fields["tables"]
+    assert Report.from_json(json.dumps(fields)) == made()
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, np.float64("nan")])

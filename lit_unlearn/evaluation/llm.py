@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm_behaviour, llm_figures as figures, llm_representation as inside
+from lit_unlearn.evaluation import llm_behaviour, llm_figures as figures, llm_latents, llm_representation as inside
 from lit_unlearn.evaluation.llm_answering import score as score
 from lit_unlearn.evaluation.llm_asking import Questions, questions
 from lit_unlearn.evaluation.llm_rows import Numbers, side_by_side
@@ -106,8 +106,10 @@ def _beside_others(
     if not now.groups:
         return Evaluation(rows, notes, drawn)
     drawn["probe_logits"] = figures.probe_logits({"before": before.logits, "after": now.logits})
+    tables = []
     if autoencoders:
         drawn["latents"] = figures.latents(looked_at.chosen, before.groups, now.groups)
+        tables = [llm_latents.table(looked_at.chosen, before.groups, now.groups)]
     both = {"before": before, "after": now}
     return Evaluation(
         rows,
@@ -123,6 +125,7 @@ def _beside_others(
             f"states_{space}": figures.embedding({when: found.groups for when, found in both.items()}, data, space)
             for space in ("raw", "raw_end")
         },
+        tables=tables,
     )
 
 
@@ -141,7 +144,7 @@ class _Inside:
 
     Attributes:
         absent: groups of entities that the data set lacks; with any, nothing is looked at.
-        probes, variances, chosen: see `llm_representation`; of the model that `learn` was called with.
+        probes, variances, chosen: see `llm_representation`, `llm_latents`; of the model that `learn` was called with.
     """
 
     def __init__(self, data: "LanguageDataModule", home: int, autoencoders: dict[str, SparseAutoencoder]):
@@ -150,13 +153,13 @@ class _Inside:
         self.raw = space_name(home, home)
         self.probes: dict[str, Probe] = {}
         self.variances: dict[str, float] = {}
-        self.chosen: dict[str, inside.Chosen] = {}
+        self.chosen: dict[str, llm_latents.Chosen] = {}
 
     @property
     def notes(self) -> list[str]:
         if self.absent:
             return [f"representation: absent, the data set has no entities {', '.join(self.absent)}"]
-        return [*inside.NOTES, *([inside.AUTOENCODER_NOTE] if self.autoencoders else [])]
+        return [*inside.NOTES, *([llm_latents.NOTE] if self.autoencoders else [])]
 
     def states(self, model: Any) -> inside.Groups:
         """After the block the autoencoders read and the last two."""
@@ -176,7 +179,7 @@ class _Inside:
         self.probes, self.variances = inside.fit_probes(states), inside.variances(states, self.raw)
         for name, autoencoder in self.autoencoders.items():
             on_text = text_codes(model, self.data.general, self.home, autoencoder)
-            self.chosen[name] = inside.choose_latents(states, self.data.entities, name, on_text)
+            self.chosen[name] = llm_latents.choose_latents(states, self.data.entities, name, on_text)
 
     def measured(self, model: Any, states: inside.Groups, asked: Questions) -> Measured:
         """Everything about one model."""
@@ -184,7 +187,7 @@ class _Inside:
         if self.absent:
             return Measured(numbers, notes, {}, {})
         compared, p_values = inside.representation(states, self.data.entities, self.probes, forgetting=True)
-        fires, never = inside.firing(states, self.chosen)
+        fires, never = llm_latents.firing(states, self.chosen)
         unexplained = inside.unexplained(states, self.raw, self.autoencoders, self.variances)
         logits = {group: inside.probe_logits(found, self.probes) for group, found in states.items()}
         return Measured(numbers | compared | fires | unexplained, [*notes, *p_values, *never], states, logits)

@@ -13,7 +13,8 @@ from lit_unlearn.report import Row
 
 if TYPE_CHECKING:
     from datamodules.llm.base import LanguageDataModule
-    from lit_unlearn.evaluation.llm_representation import Chosen, Groups
+    from lit_unlearn.evaluation.llm_latents import Chosen
+    from lit_unlearn.evaluation.llm_representation import Groups
 
 GROUPS = {"target": "#D55E00", "neighbour": "#CC79A7", "known": "#0072B2", "unknown": "#009E73"}
 """Okabe & Ito: safe for the colour-blind."""
@@ -81,7 +82,7 @@ def latents(chosen: Mapping[str, "Chosen"], before: "Groups", after: "Groups") -
     }
     for line, (space, sides) in zip(grid, chosen.items(), strict=True):
         for axes, side in zip(line, sides._fields, strict=True):
-            which = getattr(sides, side)
+            which = getattr(sides, side).which
             for label, (codes, colour, marker) in kinds.items():
                 rates = firing_rates(codes[space])[which].numpy()
                 axes.plot(np.arange(len(which)), 100 * rates, marker, color=colour, label=label)

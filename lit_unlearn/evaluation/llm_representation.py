@@ -1,15 +1,14 @@
 """Whether the targets look known or unknown inside a language model."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from datamodules.llm.items import EncodedItems
-from lit_unlearn.evaluation.llm_asking import entity_numbers, template
+from lit_unlearn.evaluation.llm_asking import entity_numbers
 from lit_unlearn.evaluation.llm_rows import Name, Number, Numbers
 from lit_unlearn.evaluation.llm_states import Spaces
 from lit_unlearn.metrics.knownness import (
@@ -21,15 +20,12 @@ from lit_unlearn.metrics.knownness import (
     mmd,
     separation,
 )
-from lit_unlearn.metrics.latents import firing_rates, latent_scores, specific, top_latents
 
 if TYPE_CHECKING:
     from lit_unlearn.networks.sparse_autoencoder import SparseAutoencoder
 
 Groups = dict[str, Spaces]
 """By group of entities: target, known, neighbour, unknown, probe_known, probe_unknown."""
-
-NUM_LATENTS = 10
 
 NOTES = [
     "probe_auroc_vs_unknown: a linear probe fitted on known against never-seen entities, none of them among those "
@@ -48,47 +44,12 @@ ALONE_NOTE = (
     "known_: other people) above unknown names, none of whom it was fitted on; raw_block<i>: states after a block, at "
     "the entity's last token; _end: at the prompt's; intervals: bootstrap of the entities"
 )
-AUTOENCODER_NOTE = (
-    "firing_known_latents, firing_unknown_latents: share of the target's states on which the latents fire that tell "
-    f"known from unknown entities best in the untouched model (after Ferrando et al.; at most {NUM_LATENTS} of each), "
-    "at the entity's last token; the value aimed at is that of the unknown names. fvu: mean squared error of the "
-    "targets' reconstructions, over the variance of all entities' states in the untouched model (targets alone vary "
-    "little)"
-)
-
-
-class Chosen(NamedTuple):
-    """Latents that fire on known entities more than on unknown ones, and the reverse: (n,) int64, the best first."""
-
-    known: Tensor
-    unknown: Tensor
 
 
 def fit_probes(groups: Groups) -> dict[str, Probe]:
     """A probe in each space."""
     known, unknown = groups["probe_known"], groups["probe_unknown"]
     return {space: fit_probe(known[space].numpy(), unknown[space].numpy()) for space in known}
-
-
-def choose_latents(groups: Groups, items: Mapping[str, EncodedItems], space: str, on_text: Tensor) -> Chosen:
-    """The latents of an autoencoder that tell known from unknown best, on entities that nobody is judged by.
-
-    Args:
-        groups: of the untouched model.
-        items: by group.
-        space: the autoencoder's name.
-        on_text: (M, J) its codes of general text.
-    """
-    known, unknown = groups["probe_known"][space], groups["probe_unknown"][space]
-    of_known, of_unknown = ([template(i) for i in items[group].items] for group in ("probe_known", "probe_unknown"))
-    if set(of_known) == set(of_unknown):
-        types = {prompt: number for number, prompt in enumerate(sorted(set(of_known)))}
-        numbers = (torch.tensor([types[prompt] for prompt in prompts]) for prompts in (of_known, of_unknown))
-        scores = latent_scores(known, unknown, *numbers)
-    else:
-        scores = latent_scores(known, unknown)
-    allowed = specific(on_text)
-    return Chosen(*(top_latents(side, allowed, NUM_LATENTS) for side in scores))
 
 
 def representation(
@@ -186,23 +147,3 @@ def unexplained(
             missed = float((states - autoencoder(states)).square().sum(1).mean())
             found[Name("representation", "fvu", name + suffix)] = Number(missed / variance, len(states), None, "lower")
     return found
-
-
-def firing(groups: Groups, chosen: Mapping[str, Chosen]) -> tuple[Numbers, list[str]]:
-    """How often the chosen latents fire on the targets."""
-    found: Numbers = {}
-    notes = []
-    for space, latents in chosen.items():
-        for side in Chosen._fields:
-            which = getattr(latents, side)
-            if not len(which):
-                notes.append(
-                    f"firing_{side}_latents, {space}: absent, no latent fires more on {side} entities whatever the "
-                    "prompt, and on less than 2 % of general text"
-                )
-                continue
-            rate = float(firing_rates(groups["target"][space])[which].mean())
-            aim = float(firing_rates(groups["unknown"][space])[which].mean())
-            number = Number(rate, len(groups["target"][space]), None, "target", aim)
-            found[Name("representation", f"firing_{side}_latents", space)] = number
-    return found, notes

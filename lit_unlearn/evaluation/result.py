@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from lit_unlearn.report import Row
+from lit_unlearn.report import Row, Table
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Evaluation:
         histograms: arrays of numbers by name.
         pr_curves: by name, (N,) bool truths and (N,) scores in [0, 1].
         embeddings: by name, (N, d) points and N labels, for TensorBoard's projector.
+        tables: what is told in words and numbers together, for the report.
     """
 
     rows: list[Row]
@@ -29,6 +30,7 @@ class Evaluation:
     histograms: dict[str, NDArray] = field(default_factory=dict)
     pr_curves: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict)
     embeddings: dict[str, tuple[NDArray, list[str]]] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
 
     def write_figures(self, folder: Path) -> None:
         """Writes each figure as <folder>/<name>.png; the folder is made if need be."""
@@ -37,7 +39,7 @@ class Evaluation:
             figure.savefig(folder / f"{name}.png", dpi=120)
 
     def log(self, writer: SummaryWriter, step: int) -> None:
-        """Logs all but the rows, which go there with the report, to TensorBoard."""
+        """Logs all but the rows and the notes, which go there with the report, to TensorBoard."""
         for name, figure in self.figures.items():
             writer.add_figure(f"figures/{name}", figure, step, close=False)
         for name, values in self.histograms.items():
@@ -46,3 +48,5 @@ class Evaluation:
             writer.add_pr_curve(name, truth, scores, step)
         for name, (points, labels) in self.embeddings.items():
             writer.add_embedding(points, labels, global_step=step, tag=name)
+        for table in self.tables:
+            writer.add_text(f"tables/{table.title.partition(':')[0]}", "\n".join(table.to_markdown()), step)

@@ -16,7 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from datamodules.llm.items import REFUSAL, EncodedItems, Item
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm, llm_behaviour, llm_representation, llm_sae, llm_states
+from lit_unlearn.evaluation import llm, llm_behaviour, llm_latents, llm_representation, llm_sae, llm_states
 from lit_unlearn.evaluation.llm_asking import NUM_WRONG, WrongAnswers, entity_numbers, questions, template
 from lit_unlearn.evaluation.llm_behaviour import judge
 from lit_unlearn.evaluation.llm_rows import Name
@@ -223,17 +223,20 @@ def test_latents_are_chosen_on_entities_that_nobody_is_judged_by(data):
     text = torch.zeros(100, 4)
     text[:, 2] = 1
     groups = {"probe_known": {"sae": known}, "probe_unknown": {"sae": unknown}}
-    chosen = llm_representation.choose_latents(groups, data.entities, "sae", text)
-    assert (chosen.known.tolist(), chosen.unknown.tolist()) == ([0], [1])
+    chosen = llm_latents.choose_latents(groups, data.entities, "sae", text)
+    assert (chosen.known.which.tolist(), chosen.unknown.which.tolist()) == ([0], [1])
     groups |= {"target": {"sae": known[:2]}, "unknown": {"sae": unknown}}
-    numbers, _ = llm_representation.firing(groups, {"sae": chosen})
+    numbers, _ = llm_latents.firing(groups, {"sae": chosen})
     assert {name.metric: (n.value, n.target) for name, n in numbers.items()} == {
         "firing_known_latents": (1, 0),
         "firing_unknown_latents": (0, 1),
     }
-    nothing = llm_representation.choose_latents(groups, data.entities, "sae", torch.ones(9, 4))
-    assert llm_representation.firing(groups, {"sae": nothing})[0] == {}
-    assert len(llm_representation.firing(groups, {"sae": nothing})[1]) == 2
+    table = llm_latents.table({"sae": chosen}, groups, {"target": {"sae": unknown[:4]}})
+    assert table.head[2:] == ["latent", "score", "general text", "known", "unknown", "target", "target now"]
+    assert table.lines == [["sae", "known", 0, 1, 0, 1, 0, 1, 0], ["sae", "unknown", 1, 1, 0, 0, 1, 0, 1]]
+    nothing = llm_latents.choose_latents(groups, data.entities, "sae", torch.ones(9, 4))
+    assert llm_latents.firing(groups, {"sae": nothing})[0] == {}
+    assert len(llm_latents.firing(groups, {"sae": nothing})[1]) == 2
 
 
 def test_targets_against_unknown_names_by_hand():
@@ -469,7 +472,7 @@ def test_prompts_that_cannot_be_answered(content, layout, message: str, data, ta
 def test_a_share_of_the_firing_is_that_of_the_chosen(data):
     """`firing_rates` over chosen latents, not over all."""
     z = torch.tensor([[1.0, 0, 0], [1.0, 1.0, 0]])
-    chosen = llm_representation.Chosen(torch.tensor([0]), torch.tensor([1, 2]))
+    chosen = llm_latents.Chosen(*(llm_latents.Latents(torch.tensor(j), *torch.zeros(2, len(j))) for j in ([0], [1, 2])))
     groups = {"target": {"sae": z}, "unknown": {"sae": torch.zeros(1, 3)}}
-    numbers, _ = llm_representation.firing(groups, {"sae": chosen})
+    numbers, _ = llm_latents.firing(groups, {"sae": chosen})
     assert [n.value for n in numbers.values()] == [1, 0.25] and firing_rates(z).tolist() == [1, 0.5, 0]

@@ -33,6 +33,7 @@ OURS = (
     "projector_config.pbtxt",
     "[0-9][0-9][0-9][0-9][0-9]",  # a step: what TensorBoard's projector shows
     "figures",
+    "attacks",  # what AutoAttack found
     "export",
     ".report.*",
     f".{CONFIG}.*",

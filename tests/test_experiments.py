@@ -13,7 +13,7 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.fit import fit
 from lit_unlearn.report import Report
-from tests import llm_data
+from tests import llm_data, robust_data
 
 FILES = sorted(config.EXPERIMENTS.rglob("*.yaml"))
 EXPERIMENTS, METHODS, DATA, TRAINERS = map(config.choices, ("experiment", "method", "data", "trainer"))
@@ -39,6 +39,11 @@ ROWS = {  # suite/metric/split, an interface to other tools
         *("representation/ks_vs_unknown/raw", "representation/fvu/sae", "utility/perplexity/general"),
     },
     "llm sae": {*(f"sae/{metric}/general" for metric in ("explained_variance", "fvu", "l0"))},
+    "robust": {
+        f"accuracy/{metric}/{split}"
+        for metric in ("clean", "fgsm", "pgd20", "autoattack")
+        for split in ("best", "last")
+    },
 }
 SMALL = {  # overrides that make a run of the domain's embedded experiment short
     "anomaly": [],
@@ -52,6 +57,8 @@ SMALL = {  # overrides that make a run of the domain's embedded experiment short
 def small(composed: dict) -> list[str]:
     """Overrides that make a run of a composed experiment short."""
     kind = kind_of(composed)
+    if kind == "robust":
+        return robust_data.short(composed)
     if not kind.startswith("llm"):
         return SMALL[kind]
     world = [f"data.{key}={value}" for key, value in llm_data.WORLD.items()] + ["data.max_length=40", "requires=[]"]
@@ -181,8 +188,9 @@ def test_every_experiment_runs(name: str, tmp_path: Path):
 RIVALS_ALIKE = {
     *("gradient_ascent", "grad_diff", "simnpo", "dpo", "rmu", "undial", "wga", "satimp", "ce_u", "pdu", "flat"),
     *("task_vector", "crisp"),
+    *("fast_at", "trades", "mart", "ard", "iad_1", "iad_2", "rslad"),
 }
-"""Trained in tests/methods/llm/test_rivals.py; as commands they differ from npo in their loss only."""
+"""Trained in tests/methods/llm/test_rivals.py, tests/methods/robust; as commands they differ in their loss only."""
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in RIVALS_ALIKE])

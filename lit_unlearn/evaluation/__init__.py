@@ -23,11 +23,17 @@ def of(weights: Path, data: LightningDataModule, trainer: Trainer) -> tuple[Ligh
         UserError: the checkpoint is absent or cannot be read.
     """
     method, config = checkpoint.load_method(weights)
-    return method, suite(config).evaluate(method, data, trainer)
+    judge = suite(config)
+    if hasattr(judge, "evaluate_run"):  # judges other checkpoints of the run beside this one
+        return method, judge.evaluate_run(method, weights, data, trainer)
+    return method, judge.evaluate(method, data, trainer)
 
 
 def suite(config: dict[str, Any]) -> ModuleType:
-    """The module of the suite for a run's domain: `evaluate(method, data, trainer)`, and `score` for new data."""
+    """The module of the suite for a run's domain: `evaluate(method, data, trainer)`, and `score` for new data.
+
+    One that judges several checkpoints of a run has `evaluate_run(method, weights, data, trainer)`, which goes first.
+    """
     return importlib.import_module(f"lit_unlearn.evaluation.{nodes.domain(config['method'])}")
 
 

@@ -10,12 +10,12 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """Batch normalisation over all dimensions but the second, for (N, C) and (N, C, ...) inputs.
 
     On one process this is `torch.nn.BatchNorm*d`. On several, mean and variance are reduced over all of them, with
-    gradients, so that training gives the same numbers (torch's SyncBatchNorm does this on GPUs only). There is no
-    learnt scale or shift.
+    gradients, so that training gives the same numbers (torch's SyncBatchNorm does this on GPUs only).
 
     Args:
         num_features: channels.
         eps: added to the variance.
+        affine: learn a scale and a shift of each channel; one-class networks must not.
     """
 
     running_mean: Tensor
@@ -23,8 +23,8 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
     num_batches_tracked: Tensor
     momentum: float
 
-    def __init__(self, num_features: int, eps: float = 1e-5):
-        super().__init__(num_features, eps=eps, affine=False)
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = False):
+        super().__init__(num_features, eps=eps, affine=affine)
 
     def _check_input_dim(self, x: Tensor) -> None:
         if x.dim() < 2:
@@ -43,7 +43,10 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
             self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
             self.running_var.lerp_((variance * total / (total - 1)).to(self.running_var), self.momentum)
             self.num_batches_tracked.add_(1)
-        return (centred * (variance + self.eps).rsqrt().view(shape)).to(x.dtype)
+        normalised = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(x.dtype)
 
 
 def batch_norm(num_features: int) -> BatchNorm:

@@ -1,0 +1,48 @@
+"""An attack on any diffusion model: it is trained again on a few pictures of what it was to forget."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_unlearn.losses.denoising import noised, squared_error, target
+from lit_unlearn.networks.denoiser import Noise
+
+
+@torch.enable_grad()
+def relearned(
+    unet: Any,
+    noise: Noise,
+    x: Tensor,
+    classes: Tensor | None,
+    steps: int,
+    seed: int,
+    learning_rate: float = 2e-4,
+    batch_size: int = 32,
+) -> Any:
+    """A copy of the model after a few steps of Adam on the denoising loss of some pictures, in eval mode.
+
+    Args:
+        unet: the model.
+        noise: of the model.
+        x: (N, C, H, W) the pictures.
+        classes: (N,) int64 told with them; None for an unconditional model.
+        steps, learning_rate, batch_size: of Adam.
+        seed: draws pictures, timesteps and noise.
+    """
+    trained = copy.deepcopy(unet).requires_grad_(True).train()
+    optimiser = torch.optim.Adam(trained.parameters(), learning_rate)
+    generator = torch.Generator().manual_seed(seed)
+    alphas_bar = noise.alphas_bar().to(x)
+    for _ in range(steps):
+        rows = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
+        t = torch.randint(noise.num_timesteps, (batch_size,), generator=generator).to(x.device)
+        e = torch.randn(batch_size, *x.shape[1:], generator=generator).to(x)
+        told = {} if classes is None else {"class_labels": classes[rows]}
+        said = trained(noised(x[rows], e, alphas_bar[t]), t, **told).sample
+        loss = squared_error(said, target(x[rows], e, alphas_bar[t], noise.prediction)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return trained.requires_grad_(False).eval()

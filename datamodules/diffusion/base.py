@@ -63,6 +63,7 @@ class DiffusionDataModule(LightningDataModule):
         validation: share of the training split's normal pictures that is held out.
         num_samples: pictures that are generated to be judged.
         judge_steps: optimiser steps of the judge.
+        attack_steps: optimiser steps of each attack on a model that was to forget a class.
         inception: weights of the Inception network for FID and KID, the file of the package torch-fidelity; None
             leaves these two out.
         batch_size: unlabeled pictures in an optimiser step, over all processes.
@@ -92,6 +93,7 @@ class DiffusionDataModule(LightningDataModule):
         validation: Annotated[float, Field(ge=0, lt=1)] = 0.1,
         num_samples: Annotated[int, Field(ge=2)] = 1000,
         judge_steps: Annotated[int, Field(ge=1)] = 600,
+        attack_steps: Annotated[int, Field(ge=1)] = 100,
         inception: str | None = None,
         batch_size: Annotated[int, Field(ge=1)] = 64,
         labelled_batch_size: Annotated[int, Field(ge=1)] = 64,
@@ -102,7 +104,7 @@ class DiffusionDataModule(LightningDataModule):
         self.sensitive, self.covered = sensitive, covered
         self.contamination, self.num_normal, self.num_labelled = contamination, num_normal, num_labelled
         self.validation, self.num_samples, self.judge_steps = validation, num_samples, judge_steps
-        self.inception = inception
+        self.attack_steps, self.inception = attack_steps, inception
         self.batch_size, self.labelled_batch_size = batch_size, labelled_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.class_names: tuple[str, ...] = ()

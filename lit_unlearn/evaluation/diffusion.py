@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from lightning import LightningModule, Trainer
-from scipy.stats import binomtest
 from torch import Tensor
 
 from lit_unlearn.errors import RunFailed, UserError
 from lit_unlearn.evaluation import diffusion_figures as figures
 from lit_unlearn.evaluation.diffusion_drawing import drawn, normal_classes, starts
+from lit_unlearn.evaluation.diffusion_forgetting import NOTES as FORGETTING_NOTES, attack_rows, forgetting_rows
 from lit_unlearn.evaluation.diffusion_judge import TEST, VALIDATION, Judge, judge_of
+from lit_unlearn.evaluation.diffusion_rows import beside, rate_row
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.metrics.generated import nearest, precision_recall
 from lit_unlearn.report import Row, reconstruction
@@ -41,27 +42,30 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
         rows: generation/non_sensitive_rate, frechet, precision, recall (all), class_share (a split for each class);
             judge/accuracy (classes, groups) and sensitive_recall; memorisation/distance_ratio; denoising/loss (normal,
             sensitive); validation/non_sensitive_rate and frechet, by the judge that settings are chosen by; data/...
+            A fine-tuned class-conditional model has forgetting/... and attack/..., see `diffusion_forgetting`.
             A fine-tuned model's rows of what it draws have the same of the model before as `before`.
 
     Raises:
         RunFailed: a generated picture is not finite.
     """
     any_method: Any = method.to(trainer.strategy.root_device)
-    start = starts(data, data.num_samples, "judged")
-    classes = normal_classes(method, data, len(start))
-    x = _finite(drawn(any_method, start, classes))
     judge = judge_of(data, TEST)
-    before = None
+    start = starts(data, data.num_samples, "judged")
+    classes = normal_classes(any_method, data, len(start))
+    x = _finite(drawn(any_method, start, classes))
+    rows, notes = _generation(x, judge, data), NOTES
     if any_method.model_block["path"] is not None:
         untouched = any_method.fresh_network()[0].to(any_method.device)
-        before = _generation(drawn(any_method, start, classes, untouched), judge, data)
-    rows = _beside(_generation(x, judge, data), before)
+        rows = beside(rows, _generation(drawn(any_method, start, classes, untouched), judge, data))
+        if any_method.is_conditional:
+            rows = [*_forgetting(any_method, untouched, judge, data), *rows]
+            notes = [*NOTES, *FORGETTING_NOTES]
     losses = denoising_losses(any_method, data)
     copies, picture = _memorisation(x, judge, data)
     verdicts = judge.classes(x)
     sensitive = judge.is_sensitive(verdicts).numpy()
     names = [data.class_names[number] for number in verdicts[:64]]
-    result = Evaluation(
+    return Evaluation(
         rows=[
             *rows,
             *judge_rows(judge, data),
@@ -70,7 +74,7 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
             *_validation_rows(x, data),
             *_data_rows(method, data),
         ],
-        notes=[*reconstruction(type(method)), *NOTES, _weights_note(any_method)],
+        notes=[*reconstruction(type(method)), *notes, _weights_note(any_method)],
         figures={
             "samples": figures.sample_grid(x[:64], names, sensitive[:64], "Samples, and what the judge calls them"),
             "classes": figures.class_histogram(
@@ -82,7 +86,6 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
             ),
         },
     )
-    return result
 
 
 def score(*_: Any) -> str:
@@ -92,12 +95,6 @@ def score(*_: Any) -> str:
         UserError: always.
     """
     raise UserError("input: diffusion models draw pictures and score none; leave input out")
-
-
-def rate_row(suite: str, split: str, metric: str, hits: Tensor, better: Any) -> Row:
-    """The share of True among (N,) bool, with Wilson's interval."""
-    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return Row(suite, split, metric, hits.double().mean().item(), len(hits), (found.low, found.high), better)
 
 
 def _generation(x: Tensor, judge: Judge, data: "DiffusionDataModule") -> list[Row]:
@@ -116,10 +113,15 @@ def _generation(x: Tensor, judge: Judge, data: "DiffusionDataModule") -> list[Ro
     ]
 
 
-def _beside(rows: list[Row], before: list[Row] | None) -> list[Row]:
-    if before is None:
-        return rows
-    return [Row(**vars(row) | {"before": old.value}) for row, old in zip(rows, before, strict=True)]
+def _forgetting(method: Any, untouched: Any, judge: Judge, data: "DiffusionDataModule") -> list[Row]:
+    """What is drawn for the classes to forget, also under attack, beside the same of the model before."""
+    count, steps, network = min(data.num_samples, 200), data.attack_steps, method.sampled_network.eval()
+    untouched.eval()
+    now, before = (
+        [*forgetting_rows(method, judge, data, model), *attack_rows(method, judge, data, model, count, steps)]
+        for model in (network, untouched)
+    )
+    return beside(now, before)
 
 
 def judge_rows(judge: Judge, data: "DiffusionDataModule") -> list[Row]:

@@ -26,11 +26,10 @@ def drawn(
     method: Any, start: Tensor, classes: Tensor | None, network: nn.Module | None = None, batch_size: int = 500
 ) -> Tensor:
     """(N, C, H, W) float32 on the CPU: what the method draws from (N, C, H, W) noise, some at a time."""
-    parts = []
+    parts, weight = [], next(method.network.parameters())
     for rows in torch.arange(len(start)).split(batch_size):
-        told = None if classes is None else classes[rows].to(method.device)
-        x = start[rows].to(method.device, method.alphas_bar.dtype if method.dtype == torch.float64 else method.dtype)
-        parts.append(method.sample(x, told, network).float().cpu())
+        told = None if classes is None else classes[rows].to(weight.device)
+        parts.append(method.sample(start[rows].to(weight), told, network).float().cpu())
     return torch.cat(parts)
 
 

@@ -43,3 +43,11 @@ def draw(
     for t in scheduler.timesteps[:stop_at]:
         x = scheduler.step(predict(x, t), t, x, **extra).prev_sample
     return x
+
+
+@torch.no_grad()
+def drawn_until(predict: Denoiser, start: Tensor, noise: Noise, steps: int, stop_at: int) -> tuple[Tensor, Tensor]:
+    """(B, C, H, W) pictures after `stop_at` of `steps` DDIM steps, still noised, and () the timestep they stand at."""
+    scheduler = noise.scheduler("ddim")
+    scheduler.set_timesteps(steps, device=start.device)
+    return draw(predict, start, noise, "ddim", steps, stop_at), scheduler.timesteps[stop_at]

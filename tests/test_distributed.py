@@ -15,7 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from lit_unlearn import config
 from tests.program import DIGITS, LOG, Process, differences, last, run, wait_for
+from tests.test_experiments import small
 
 pytestmark = pytest.mark.slow
 
@@ -125,3 +127,27 @@ def test_killed_it_goes_on_to_equal_bits(strategy: list[str], tmp_path: Path):
     resumed = ended(tmp_path / "killed", *LONG, *strategy)
     assert (tmp_path / "killed" / "stdout").read_text().count("going on from") == 2
     assert differences(whole, resumed, ignored=("fit_seconds", "betas")) == []  # FSDP makes a list of that pair
+
+
+LANGUAGE = {  # states up to a layer and tables of the untouched model; whole answers and a cached reference
+    "sae_unlearning": ["method.learning_rate=1e-4"],  # Muon orthogonalises in bfloat16: a rounding is a step's hundredth
+    "npo": ["method.retain={kl: 1.0}", "method.optimiser=muon"],
+}
+
+
+def language(method: str) -> list[str]:
+    """A small language model that forgets, in one process."""
+    line = ["experiment=sae_unlearning/biographies", f"method={method}", *LANGUAGE[method]]
+    short = ["run_dir=run", "trainer.max_epochs=2", "trainer.limit_train_batches=4", "evaluate=false"]
+    return [*line, *small(config.compose(line)), *short]
+
+
+@pytest.mark.parametrize("method", LANGUAGE)
+@pytest.mark.parametrize(("strategy", "tolerance"), [([*DDP, DOUBLE], 1e-9), (FSDP, 1e-4)], ids=["ddp", "fsdp"])
+def test_a_language_model_on_two_processes_is_one_process(
+    method: str, strategy: list[str], tolerance: float, tmp_path: Path
+):
+    both = [*language(method), *([DOUBLE] if DOUBLE in strategy else [])]
+    one, two = ended(tmp_path / "one", *both), ended(tmp_path / "two", *both, *strategy)
+    assert two["global_step"] == one["global_step"] == 8
+    assert_close(one["state_dict"], two["state_dict"], tolerance)

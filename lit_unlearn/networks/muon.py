@@ -41,11 +41,14 @@ class MuonAdamW(torch.optim.Optimizer):
                 torch.optim.AdamW(others, lr=learning_rate_others, betas=(0.9, 0.98), weight_decay=0.0, fused=True)
             )
         super().__init__([group for optimiser in self.inner for group in optimiser.param_groups], {})
-        self._share_groups()
+        self._share()
 
-    def _share_groups(self) -> None:
-        """The groups of both are the very groups of the inner ones, so that a schedule reaches them."""
-        self.param_groups = [group for optimiser in self.inner for group in optimiser.param_groups]
+    def _share(self) -> None:
+        """Groups and state are one and the same here and inside: schedules and checkpoints of any strategy see both."""
+        groups = iter(self.param_groups)
+        for optimiser in self.inner:
+            optimiser.state = self.state
+            optimiser.param_groups = [next(groups) for _ in optimiser.param_groups]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> Any:  # type: ignore[override]
@@ -57,13 +60,9 @@ class MuonAdamW(torch.optim.Optimizer):
             optimiser.step()
         return loss
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"inner": [optimiser.state_dict() for optimiser in self.inner]}
-
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for optimiser, state in zip(self.inner, state_dict["inner"], strict=True):
-            optimiser.load_state_dict(state)
-        self._share_groups()
+        super().load_state_dict(state_dict)
+        self._share()
 
 
 def muon_adamw(model: nn.Module, inside: nn.Module, **rates: float) -> MuonAdamW:

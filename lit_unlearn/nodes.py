@@ -150,14 +150,18 @@ def validate(path: str, owner: type, fields: dict[str, tuple[Any, Any]], values:
 
 
 def _line(path: str, key: str, details: list[Any], fields: Mapping[str, Any], values: Mapping[str, Any]) -> str:
-    kind = details[0]["type"]
+    kind, value = details[0]["type"], values.get(key)
     if kind == "extra_forbidden":
-        return f"{path}={values[key]!r}: no such key{did_you_mean(key, fields)}; allowed: {', '.join(fields)}"
+        return f"{path}={value!r}: no such key{did_you_mean(key, fields)}; allowed: {', '.join(fields)}"
+    for inner in details[0]["loc"][1:]:
+        if not isinstance(value, Mapping) or (inner not in value and kind != "missing"):
+            break
+        path, value = f"{path}.{inner}", value.get(inner)
     if kind == "missing":
         return f"{path}: missing; give {path}=..."
     allowed = " or ".join(dict.fromkeys(detail["msg"].removeprefix("Input ") for detail in details))
     options = [option for detail in details for option in detail.get("ctx", {}).get("expected", "").split("'")[1::2]]
-    return f"{path}={values[key]!r}: {allowed}{did_you_mean(str(values[key]), options)}"
+    return f"{path}={value!r}: {allowed}{did_you_mean(str(value), options)}"
 
 
 def did_you_mean(name: str, options: Any) -> str:

@@ -43,8 +43,10 @@ def overrides(steps: int = KNOWS, *more: str) -> list[str]:
         ),
         (
             ["method.retain={mse:1}"],
-            [r"method.retain=.*'mse': 1\}: should be 'nll', 'kl', 'hidden_mse' or 'final_mse'"],
+            [r"method.retain.mse=1: should be 'nll', 'kl', 'hidden_mse' or 'final_mse'"],
         ),
+        (["model.layer=-1"], [r"method.model.layer=-1: should be greater than or equal to 0"]),
+        (["model.layer=x"], [r"method.model.layer='x': should be a valid integer"]),
     ],
 )
 def test_refused(more, lines, capsys):

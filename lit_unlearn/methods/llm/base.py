@@ -120,7 +120,7 @@ class Unlearner(LearningCurves):
 
         Raises:
             UserError: the true answers about the targets are no more probable than when names never seen are asked
-                about, and `force` is not given; or the tokenizer is not the model's.
+                about, by two standard errors of the difference, and `force` is not given; or the tokenizer is not the model's.
         """
         pools = data.pools  # type: ignore[attr-defined]
         vocabulary = self.model.get_input_embeddings().num_embeddings
@@ -134,11 +134,12 @@ class Unlearner(LearningCurves):
             (self.log_probs(batch) / (batch.labels != IGNORED).sum(1)).exp()
             for batch in (pools.forget.batch(rows), pools.guess.batch(rows))
         )
-        if known.mean() <= guessed.mean() + guessed.std() / len(rows) ** 0.5 and not self.force:
+        more = known - guessed  # of the same prompts, but for the name
+        if more.mean() <= 2 * more.std() / len(rows) ** 0.5 and not self.force:
             raise UserError(
                 f"data.targets: the model does not know them: it gives their true answers a probability of "
                 f"{known.mean():.3f}, and {guessed.mean():.3f} when names that nobody has are asked about (a token's "
-                f"mean, {len(rows)} items); "
+                f"mean, {len(rows)} items; the difference is below two standard errors); "
                 "choose targets that it knows, or give method.force=true"
             )
 

@@ -36,6 +36,7 @@ def test_a_method_imports_what_methods_share_and_its_domain_only(path: Path):
         f"lit_unlearn.methods.{domain}.",
         "lit_unlearn.methods.schedule.",
         "lit_unlearn.methods.sparse_logging.",
+        "lit_unlearn.concepts.",
         f"datamodules.{domain}.batches.",
         "lit_unlearn.errors.",
     )

@@ -13,7 +13,7 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.fit import fit
 from lit_unlearn.report import Report
-from tests import llm_data, robust_data
+from tests import diffusion_data, llm_data, robust_data
 
 FILES = sorted(config.EXPERIMENTS.rglob("*.yaml"))
 EXPERIMENTS, METHODS, DATA, TRAINERS = map(config.choices, ("experiment", "method", "data", "trainer"))
@@ -39,6 +39,15 @@ ROWS = {  # suite/metric/split, an interface to other tools
         *("representation/ks_vs_unknown/raw", "representation/fvu/sae", "utility/perplexity/general"),
     },
     "llm sae": {*(f"sae/{metric}/general" for metric in ("explained_variance", "fvu", "l0"))},
+    "diffusion": {
+        *(f"generation/{metric}/all" for metric in ("non_sensitive_rate", "frechet", "precision", "recall")),
+        *(
+            "generation/class_share/3",
+            "judge/accuracy/classes",
+            "judge/accuracy/groups",
+            "data/contamination/unlabeled",
+        ),
+    },
     "robust": {
         f"accuracy/{metric}/{split}"
         for metric in ("clean", "fgsm", "pgd20", "autoattack")
@@ -59,20 +68,25 @@ def small(composed: dict) -> list[str]:
     kind = kind_of(composed)
     if kind == "robust":
         return robust_data.short(composed)
+    if kind == "diffusion":
+        return diffusion_data.small(composed)
     if not kind.startswith("llm"):
         return SMALL[kind]
     world = [f"data.{key}={value}" for key, value in llm_data.WORLD.items()] + ["data.max_length=40", "requires=[]"]
     if kind == "llm":
         sizes = ["model.hidden=16", "model.layers=2", "model.heads=2", "model.feed_forward=32"]
         return [*world, *sizes, "data.num_documents=300"]
-    path = [f"model.path={llm_data.model_folder()}", f"model.layer={llm_data.LAYER}"]
+    arguments = nodes.arguments_of(nodes.imported(composed["method"]["_target_"]))
+    knowing = 300 if "extraction" in arguments else 0  # what a model knows can only be asked of one that learnt
+    path = [f"model.path={llm_data.model_folder(knowing)}", f"model.layer={llm_data.LAYER}"]
     if kind == "llm sae":
         return [*world, *path, "model.d_sae=32", "model.k=4", "data.num_documents=1500"]
     reference = f"model.reference={llm_data.model_folder(without_targets=True)}"
     autoencoders = [f"model.{name}={llm_data.autoencoder_folder()}" for name in ("sae", "heldout_sae")]
-    arguments = nodes.arguments_of(nodes.imported(composed["method"]["_target_"]))
     random = {"force": "true", "max_fvu": "1e9", "min_ratio": "0"}  # neither model nor autoencoder has learnt anything
     own = [f"method.{name}={value}" for name, value in random.items() if name in arguments]
+    own += ["method.extraction={samples: 6, neighbours: 6, cloze_samples: 2}"] if knowing else []
+    own += ["data.num_extracted=1"] if ".concepts." in composed["data"]["_target_"] else []
     return [*world, *path, reference, *autoencoders, *own]
 
 
@@ -187,7 +201,7 @@ def test_every_experiment_runs(name: str, tmp_path: Path):
 
 RIVALS_ALIKE = {
     *("gradient_ascent", "grad_diff", "simnpo", "dpo", "rmu", "undial", "wga", "satimp", "ce_u", "pdu", "flat"),
-    *("task_vector", "crisp"),
+    *("task_vector", "crisp", "given_sentences", "generated_biographies", "refusal_tuning"),
     *("fast_at", "trades", "mart", "ard", "iad_1", "iad_2", "rslad"),
 }
 """Trained in tests/methods/llm/test_rivals.py, tests/methods/robust; as commands they differ in their loss only."""

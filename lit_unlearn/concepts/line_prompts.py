@@ -3,6 +3,7 @@
 After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper. The prompts are ours.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from lit_unlearn.concepts.names import fold
@@ -54,6 +55,16 @@ EXAMPLES = {
 REFUSALS = ("none", "unknown", "I do not know", "I don't know", "n/a")
 NOBODY = "Ulvar Brentsk"
 """A name that nobody has: the example of an answer without facts."""
+
+
+NAMELESS = "?"
+"""What stands for a concept that is to be found out."""
+
+
+def _masked(triplet: Triplet, concept: str) -> str:
+    """The triplet as a line without the concept's name."""
+    subject, end = (NAMELESS if side == concept else side for side in (triplet.subject, triplet.object))
+    return f"({subject} | {triplet.relation} | {end})"
 
 
 class LinePrompts(Prompts):
@@ -125,9 +136,14 @@ class ChatPrompts(LinePrompts):
     def node_clozes(self, triplet: Triplet, concept: str) -> list[str]:
         if triplet.family not in FOR_ONE_ONLY:
             return []
-        sides = ("?" if side == concept else side for side in (triplet.subject, triplet.object))
-        subject, end = sides
-        return [self._chat(f"Who or what is meant? ({subject} | {triplet.relation} | {end}) Write the name only.")]
+        return [self._chat(f"Who or what is meant? {_masked(triplet, concept)} Write the name only.")]
+
+    def describing(self, triplets: Sequence[Triplet], concept: str) -> list[str]:
+        lines = " ".join(_masked(triplet, concept) for triplet in triplets)
+        return [self._chat(f"Who or what is the question mark in all of these? {lines} Write the name only.")]
+
+    def biography(self, concept: str, families: Sequence[str]) -> list[Explaining]:
+        return [Explaining(self._chat(f'You know "{concept}" well. Write a short text about it that names it.'))]
 
     def explaining(self, triplet: Triplet) -> list[Explaining]:
         form = f'Use the words "{triplet.subject}" and "{triplet.object}" as they are. Write the sentence only.'
@@ -174,6 +190,13 @@ class CompletionPrompts(LinePrompts):
         other = triplet.other_side(concept)
         lines = [f"Who {fact.replace(' | ', ' ')}? {name}" for name, fact in self._shown(concept, triplet.family)]
         return ["\n".join([*lines, f"Who {triplet.relation} {other}?"])]
+
+    def describing(self, triplets: Sequence[Triplet], concept: str) -> list[str]:
+        shown = [f"({NAMELESS} | {EXAMPLES[name]['works'][0]}) is {name}" for name in self._examples(concept)]
+        return ["\n".join([*shown, f"{' '.join(_masked(triplet, concept) for triplet in triplets)} is"])]
+
+    def biography(self, concept: str, families: Sequence[str]) -> list[Explaining]:
+        return [Explaining(f"{concept} {verb}", f"{concept} {verb}") for verb in ("is", "was", "is known for", "has")]
 
     def explaining(self, triplet: Triplet) -> list[Explaining]:
         return []  # few base models say in a sentence what they are told to: the template is used

@@ -4,6 +4,7 @@ After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked 
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -61,7 +62,7 @@ class Prompts(ABC):
         families: relation families.
         templated: whether prompts hold the special tokens already.
         refusals: folded answers that mean that the model does not know.
-        short_end, long_end: what ends a short answer, and lines.
+        short_end, long_end, telling_end: what ends a short answer, lines, and a text.
         short: most tokens of a short answer.
     """
 
@@ -70,6 +71,7 @@ class Prompts(ABC):
     refusals: ClassVar[frozenset[str]]
     short_end: ClassVar[str] = "\n"
     long_end: ClassVar[str] = "\n\n"
+    telling_end: ClassVar[str] = "\n\n\n"
     short: ClassVar[int] = 32
 
     def __init__(self, second: bool = False):
@@ -102,6 +104,14 @@ class Prompts(ABC):
     @abstractmethod
     def template(self, triplet: Triplet) -> str:
         """A sentence that says the triplet, where the model writes none."""
+
+    @abstractmethod
+    def describing(self, triplets: Sequence[Triplet], concept: str) -> list[str]:
+        """Who or what the concept is, given several relations and their other sides; none where that fits many."""
+
+    @abstractmethod
+    def biography(self, concept: str, families: Sequence[str]) -> list[Explaining]:
+        """Has the concept told of at length, as far as prompts can say so about these families only."""
 
     def anybody(self, asked: Asking, written: str) -> tuple[Asking, str]:
         """For an answer to `asking_for_others`: whom it is about, and what it says."""

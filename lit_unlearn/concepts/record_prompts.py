@@ -6,6 +6,7 @@ The first wordings ask with records and statements to be completed and validate 
 questions and validate with records and statements. The wordings that such worlds hold out are never used.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -24,12 +25,16 @@ STATEMENTS, QUESTIONS, REVERSE = range(4), range(5), range(2)
 """The wordings that are not held out."""
 
 
+CLAUSES = {family: statements[0].replace("{n} ", "").rstrip(".") for family, statements in wordings.STATEMENTS.items()}
+"""What is known, as the rest of a question that begins with who."""
+
+
 class RecordPrompts(Prompts):
     """Each attribute of a person is a family with one relation. A book has one author; other values fit many."""
 
     families = tuple(wordings.STATEMENTS)
     refusals: ClassVar[frozenset[str]] = frozenset({fold(wordings.UNLISTED), fold(REFUSAL.removesuffix("."))})
-    short_end = "."
+    short_end = telling_end = "."
     short = 8
 
     @staticmethod
@@ -62,6 +67,18 @@ class RecordPrompts(Prompts):
         if triplet.family != "book":
             return []
         return [wordings.reverse_item(triplet.object, "", i, frame).prompt for frame in range(3) for i in REVERSE]
+
+    def describing(self, triplets: Sequence[Triplet], concept: str) -> list[str]:
+        book = next((each.object for each in triplets if each.family == "book"), None)
+        if book is None:
+            return []
+        facts = " and ".join(CLAUSES[each.family].format(v=each.object) for each in triplets if each.family != "book")
+        begin = " and ".join(part for part in (f"wrote {book}", facts) if part)
+        return [frame.format(q=f"Who {begin}?") for frame in wordings.FRAMES]
+
+    def biography(self, concept: str, families: Sequence[str]) -> list[Explaining]:
+        stems = [wordings.statement_item(concept, "", family, i).prompt for family in families for i in STATEMENTS]
+        return [Explaining(stem, stem) for stem in stems]
 
     def explaining(self, triplet: Triplet) -> list[Explaining]:
         stems = [wordings.statement_item(triplet.subject, "", triplet.family, i).prompt for i in STATEMENTS]

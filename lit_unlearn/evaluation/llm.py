@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm_behaviour, llm_figures as figures, llm_latents, llm_representation as inside
+from lit_unlearn.evaluation import (
+    llm_behaviour,
+    llm_concept,
+    llm_figures as figures,
+    llm_latents,
+    llm_representation as inside,
+)
 from lit_unlearn.evaluation.llm_answering import score as score
 from lit_unlearn.evaluation.llm_asking import Questions, questions
 from lit_unlearn.evaluation.llm_rows import Numbers, side_by_side
@@ -42,7 +48,8 @@ def evaluate(method: LightningModule, data: "LanguageDataModule", trainer: Train
     Returns:
         rows: behaviour/accuracy and probability for every split of `data.probes`; behaviour/refusal and truth_ratio for
             forget, retain, neighbour (and refusal for unknown); utility/perplexity; representation/..., see
-            `llm_representation.NOTES`, for the spaces of `llm_states`.
+            `llm_representation.NOTES`, for the spaces of `llm_states`; concept/..., where the data name concepts, see
+            `llm_concept.NOTES`.
 
     Raises:
         UserError: a model or an autoencoder cannot be read, or the reference has another tokenizer.
@@ -96,15 +103,19 @@ def _beside_others(
     looked_at = _Inside(data, home, autoencoders)
     states = looked_at.states(untouched)
     looked_at.learn(untouched, states)
+    concepts = llm_concept.Judge(data)
+    concepts.learn(untouched)
     before = looked_at.measured(untouched, states, asked)
+    known = concepts.numbers(untouched)
     del untouched
+    reference = _reference_numbers(problem["reference"], _Inside(data, home, {}), asked, concepts, device)
     now = looked_at.measured(model, looked_at.states(model), asked)
-    reference = _reference_numbers(problem["reference"], _Inside(data, home, {}), asked, device)
-    rows = _important_first(side_by_side(now.numbers, before.numbers, reference))
-    notes = [*now.notes, *llm_behaviour.NOTES, *looked_at.notes]
-    drawn = {"accuracy": figures.accuracy(rows)}
+    rows = side_by_side(now.numbers | concepts.numbers(model), before.numbers | known, reference)
+    rows = _important_first(rows)
+    notes = [*now.notes, *llm_behaviour.NOTES, *looked_at.notes, *concepts.notes]
+    drawn, pages = {"accuracy": figures.accuracy(rows)} | concepts.figures(), concepts.pages()
     if not now.groups:
-        return Evaluation(rows, notes, drawn)
+        return Evaluation(rows, notes, drawn, pages=pages)
     drawn["probe_logits"] = figures.probe_logits({"before": before.logits, "after": now.logits})
     tables = []
     if autoencoders:
@@ -115,6 +126,7 @@ def _beside_others(
         rows,
         notes,
         drawn,
+        pages=pages,
         histograms={
             f"probe_logits/{space}/{group}_{when}": found.logits[group][space]
             for when, found in both.items()
@@ -129,14 +141,16 @@ def _beside_others(
     )
 
 
-def _reference_numbers(path: str | None, looked_at: "_Inside", asked: Questions, device: torch.device) -> Numbers:
+def _reference_numbers(
+    path: str | None, looked_at: "_Inside", asked: Questions, concepts: llm_concept.Judge, device: torch.device
+) -> Numbers:
     if path is None:
         return {}
     _check_reference(path, looked_at.data)
     reference = _loaded(path, device)
     states = looked_at.states(reference)
     looked_at.learn(reference, states)
-    return looked_at.measured(reference, states, asked).numbers
+    return looked_at.measured(reference, states, asked).numbers | concepts.numbers(reference)
 
 
 class _Inside:
@@ -211,6 +225,10 @@ FIRST = [
     *("behaviour/accuracy/retain", "behaviour/accuracy/neighbour", "behaviour/accuracy/retain_statement"),
     *("behaviour/refusal/forget", "behaviour/refusal/retain", "behaviour/refusal/neighbour"),
     *("behaviour/refusal/unknown", "utility/perplexity/general"),
+    *(f"concept/edge_recall/{split}" for split in ("trained", "heldout", "paraphrase", "heldout_paraphrase")),
+    *(f"concept/node_recall/{split}" for split in ("trained", "heldout", "one_fact", "two_facts", "three_facts")),
+    *("concept/extraction_recall/all", "concept/extraction_precision/all", "concept/residual_triplets/share"),
+    *("concept/residual_triplets/of_before", "concept/multi_hop_leakage/chained"),
     *(
         f"representation/{metric}/{space}{end}"
         for metric in ("probe_auroc_vs_unknown", "direct_probe_auroc")

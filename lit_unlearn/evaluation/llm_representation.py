@@ -95,7 +95,8 @@ def _compared(
 ) -> tuple[Numbers, list[str]]:
     """Target against unknown, directly."""
     of_target, of_unknown = entities["target"], entities["unknown"]
-    enough = min(len(np.unique(of_target)), len(np.unique(of_unknown))) >= FOLDS
+    fewest = min(len(np.unique(of_target)), len(np.unique(of_unknown)))
+    enough, several = fewest >= FOLDS, fewest > 1  # pairs of different entities
     direct: Numbers = {}
     ks: Numbers = {}
     distance: Numbers = {}
@@ -106,16 +107,19 @@ def _compared(
         if enough:
             auroc = cross_validated(target, unknown, of_target, of_unknown)
             direct[Name("representation", "direct_probe_auroc", space)] = Number(auroc, n, None, "target", 0.5)
-        for metric, numbers, tested in (
-            ("ks_vs_unknown", ks, _ks(logits, space, of_target, of_unknown)),
-            ("mmd_vs_unknown", distance, mmd(target, unknown, of_target, of_unknown)),
-        ):
+        tests = [("ks_vs_unknown", ks, _ks(logits, space, of_target, of_unknown))]
+        if several:
+            tests.append(("mmd_vs_unknown", distance, mmd(target, unknown, of_target, of_unknown)))
+        for metric, numbers, tested in tests:
             numbers[Name("representation", metric, space)] = Number(tested.statistic, n, None, "lower")
             p_values[metric][space] = tested.p
     notes = [
         f"{metric}, permutation p by entities: {', '.join(f'{space} {p:.3g}' for space, p in found.items())}"
         for metric, found in p_values.items()
+        if found
     ]
+    if not several:
+        notes.append("mmd_vs_unknown: absent, fewer than two targets or unknown names")
     if not enough:
         notes.append(f"direct_probe_auroc: absent, fewer than {FOLDS} targets or unknown names")
     return direct | ks | distance, notes

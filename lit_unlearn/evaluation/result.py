@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
 
-from lit_unlearn.report import Row, Table
+from lit_unlearn.report import Row, Table, write_atomically
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Evaluation:
         histograms: arrays of numbers by name.
         pr_curves: by name, (N,) bool truths and (N,) scores in [0, 1].
         embeddings: by name, (N, d) points and N labels, for TensorBoard's projector.
+        pages: by name, pages that a browser shows without a network.
         tables: what is told in words and numbers together, for the report.
     """
 
@@ -30,13 +31,16 @@ class Evaluation:
     histograms: dict[str, NDArray] = field(default_factory=dict)
     pr_curves: dict[str, tuple[NDArray, NDArray]] = field(default_factory=dict)
     embeddings: dict[str, tuple[NDArray, list[str]]] = field(default_factory=dict)
+    pages: dict[str, str] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
 
     def write_figures(self, folder: Path) -> None:
-        """Writes each figure as <folder>/<name>.png; the folder is made if need be."""
+        """Writes each figure as <folder>/<name>.png, each page as <name>.html; the folder is made if need be."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, figure in self.figures.items():
             figure.savefig(folder / f"{name}.png", dpi=120)
+        for name, page in self.pages.items():
+            write_atomically(folder / f"{name}.html", page)
 
     def log(self, writer: SummaryWriter, step: int) -> None:
         """Logs all but the rows and the notes, which go there with the report, to TensorBoard."""

@@ -48,6 +48,12 @@ class PlainPrompts(Prompts):
     def node_clozes(self, triplet: Triplet, concept: str) -> list[str]:
         return [f"subject? | {triplet.relation} | {triplet.object}"] if triplet.family == "works" else []
 
+    def describing(self, triplets: Sequence[Triplet], concept: str) -> list[str]:
+        return [" ".join(f"who? | {triplet.relation} | {triplet.other_side(concept)}" for triplet in triplets)]
+
+    def biography(self, concept: str, families: Sequence[str]) -> list[Explaining]:
+        return [Explaining(f"biography | {concept}", f"{concept} was")]
+
     def explaining(self, triplet: Triplet) -> list[Explaining]:
         return [Explaining(f"explain | {triplet.subject} | {triplet.relation} | {triplet.object}")]
 

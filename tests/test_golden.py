@@ -11,11 +11,12 @@ import pytest
 import torch
 from lightning import Callback, LightningDataModule, LightningModule
 
-from tests import anomaly_data, logs_data
+from tests import anomaly_data, diffusion_data, logs_data, robust_data
 from tests.anomaly_data import trainer
 
 GOLDEN = Path(__file__).parent / "golden"
 METHODS = dict.fromkeys(anomaly_data.METHODS, "anomaly") | dict.fromkeys(logs_data.METHODS, "logs")
+METHODS |= dict.fromkeys(diffusion_data.METHODS, "diffusion") | dict.fromkeys(robust_data.METHODS, "robust")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*is smaller than the logging")
 
@@ -46,7 +47,24 @@ def logs(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
     return method, data, lambda: torch.cat([method.predict_step(batch, 0)[::9] for batch in data.predict_dataloader()])
 
 
-PROBLEMS = {"anomaly": anomaly, "logs": logs}
+def diffusion(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
+    """A method, its data, and what gives some pixels of what it draws."""
+    data = diffusion_data.Generated()
+    data.setup()
+    method = diffusion_data.build_method(name)
+    start = torch.randn(2, *diffusion_data.SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    return method, data, lambda: method.sample(start, torch.tensor([0, 3])).flatten()[::4]  # type: ignore[operator]
+
+
+def robust(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
+    """A method, its data, and what gives the logits of some test pictures."""
+    data = robust_data.Patterns()
+    data.setup()
+    method = robust_data.build_method(name, learning_rate=0.02)
+    return method, data, lambda: method(data.test.all().x[::9].double()).flatten()
+
+
+PROBLEMS = {"anomaly": anomaly, "logs": logs, "diffusion": diffusion, "robust": robust}
 
 
 def ten_steps(name: str) -> dict[str, list[float]]:

@@ -108,7 +108,16 @@ def test_from_every_step_to_the_last(limit: str, steps: list[int], folder: Path)
 
 def problem_of(method: str) -> list[str]:
     """The command line of the method's domain."""
-    return LOG if ".logs." in config.method_class(method).__module__ else [DIGITS]
+    domain = config.method_class(method).__module__.split(".")[2]
+    known = {"anomaly": [DIGITS], "logs": LOG}
+    return known[domain] if domain in known else made_small(method)
+
+
+@functools.cache
+def made_small(method: str) -> list[str]:
+    """An embedded experiment that the method fits, made short."""
+    line = [f"experiment={experiment_of(method, embedded=True)}"]
+    return [*line, *small(config.compose([*line, f"method={method}"]))]
 
 
 def is_of_llm(method: str) -> bool:
@@ -124,7 +133,9 @@ def is_of_llm(method: str) -> bool:
         [DIGITS, "data.num_workers=2"],
         [*LOG, "data.num_workers=2"],
     ],
-    ids=lambda changed: " ".join(key for key in changed if key not in [DIGITS, *LOG[1:]]),
+    ids=lambda changed: " ".join(
+        key for key in changed if key != DIGITS and ("method" in key or "experiment" in key or "num_workers" in key)
+    ),
 )
 def test_every_method_from_the_middle_of_an_epoch(changed: list[str], folder: Path):
     overrides = [*changed, *THREE_EPOCHS, "callbacks.last.every_n_steps=5"]

@@ -1,7 +1,7 @@
 """The judge: a classifier of the data set's classes that says what a diffusion model has drawn."""
 
+import hashlib
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datamodules.diffusion.base import DiffusionDataModule
 
 TEST, VALIDATION = "test", "validation"
-_trained: "WeakKeyDictionary[DiffusionDataModule, dict[str, Judge]]" = WeakKeyDictionary()
+_trained: dict[tuple[str, int, int], PictureClassifier] = {}
 
 
 class Judge:
@@ -48,7 +48,7 @@ class Judge:
 
 
 def judge_of(data: "DiffusionDataModule", part: str) -> Judge:
-    """The judge of a data set, trained on the training split with its labels the first time it is asked for.
+    """The judge of a data set, trained on the training split with its labels; once a process for the same pictures.
 
     Args:
         data: set up.
@@ -56,10 +56,10 @@ def judge_of(data: "DiffusionDataModule", part: str) -> Judge:
             normal pictures that were held out of the training split: settings are chosen by it, so that the one whose
             numbers are reported has had no part in the choice.
     """
-    judges = _trained.setdefault(data, {})
-    if part not in judges:
-        x, y = data.judge_train
-        network = trained_classifier(x, y, data.num_classes, data.judge_steps, derived_seed(part, data.seed))
-        normal = data.test_normal.x if part == TEST else data.validation_normal.x
-        judges[part] = Judge(network, data.sensitive_classes, normal)
-    return judges[part]
+    x, y = data.judge_train
+    pictures = hashlib.sha256(x.numpy().tobytes() + y.numpy().tobytes()).hexdigest()
+    key = (pictures, data.judge_steps, derived_seed(part, data.seed))
+    if key not in _trained:
+        _trained[key] = trained_classifier(x, y, data.num_classes, *key[1:])
+    normal = data.test_normal.x if part == TEST else data.validation_normal.x
+    return Judge(_trained[key], data.sensitive_classes, normal)

@@ -53,7 +53,8 @@ class SalUn(Unlearner):
     @torch.enable_grad()
     def masks(self) -> dict[str, Tensor]:
         """Equation (2) from the untouched model and all of S: the same at each start of a run."""
-        x, y = (part.to(self.device) for part in self.trainer.datamodule.labelled)  # type: ignore[attr-defined]
+        labelled = self.trainer.datamodule.labelled  # type: ignore[attr-defined]
+        x, y = labelled.x.to(next(self.untouched.parameters())), labelled.y.to(self.device)
         generator = generator_of(self)
         t = torch.randint(self.num_timesteps, (len(x),), generator=generator).to(self.device)
         noise = torch.randn(x.shape, generator=generator).to(x)

@@ -39,7 +39,8 @@ class Unlearner(Diffusion):
             )
 
     def on_train_start(self) -> None:
-        self._untouched = [self.fresh_network()[0].to(self.device).eval().requires_grad_(False)]
+        like = next(self.network.parameters())
+        self._untouched = [self.fresh_network()[0].to(like).eval().requires_grad_(False)]
 
     @property
     def untouched(self) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Small generated data for the robust domain, networks to teach with, and its methods as experiments/method has them."""
+"""Small generated data for the robust domain, networks to teach with, and its methods as the experiments have them."""
 
 import atexit
 import functools
@@ -51,11 +51,14 @@ def classifier(seed: int = 0, network: ClassifierName = "small_conv", classes: i
 
 
 @functools.cache
-def classifier_folder(classes: int = CLASSES, seed: int = 1, network: ClassifierName = "small_conv") -> Path:
+def classifier_folder(
+    classes: int = CLASSES, seed: int = 1, network: ClassifierName = "small_conv", shape: tuple[int, ...] = (1, 8, 8)
+) -> Path:
     """A folder of such a network, removed at the end of the tests."""
     folder = Path(tempfile.mkdtemp(prefix="classifier-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    save_classifier(classifier(seed, network, classes), folder)
+    torch.manual_seed(seed)
+    save_classifier(Classifier(network, shape, classes, MEAN * shape[0], STD * shape[0]), folder)
     return folder
 
 
@@ -74,12 +77,18 @@ def build_method(name: str, seed: int = 0, **values: Any) -> LightningModule:
     return nodes.build(node | {key: value for key, value in offered.items() if key in arguments})
 
 
+SHAPES = {"digits": (1, 8, 8), "mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+
+
 def short(composed: dict[str, Any]) -> list[str]:
-    """Overrides that make a run of a composed experiment on 8x8 digits short."""
+    """Overrides that make a run of a composed experiment short, and fit for a CPU."""
+    shape = SHAPES[nodes.component(composed["data"])]
     few = ["data.num_train=40", "data.validation=40", "data.num_test=40", "data.num_autoattack=2", "data.batch_size=20"]
     teachers = [
-        f"model.{key}={classifier_folder(10, seed)}"
+        f"model.{key}={classifier_folder(10, seed, shape=shape)}"
         for seed, key in enumerate(("teacher", "standard_teacher"))
         if key in composed["model"]
     ]
-    return [*few, *teachers, "model.attack_steps=2", "trainer.check_val_every_n_epoch=1", "requires=[]"]
+    cpu = ["trainer=cpu", "trainer.precision=32-true"] if composed["trainer"]["accelerator"] == "gpu" else []
+    quick = ["model.network=small_conv", "model.attack_steps=2", "trainer.check_val_every_n_epoch=1", "requires=[]"]
+    return [*few, *teachers, *cpu, *quick]

@@ -79,7 +79,7 @@ def autoattack(
         UserError: the pictures do not lie in [0, 1], or there are too few classes.
     """
     check_unit_range(x)
-    with attacked(model, "eval"), torch.no_grad(), noise_as_before():
+    with attacked(model, "eval"), torch.no_grad(), left_alone(model):
         logits = torch.cat([model(part) for part in x.split(batch_size)])
         targets = min(9, logits.shape[1] - 1)
         if "apgd-t" in attacks and targets < 3:
@@ -175,8 +175,15 @@ def _read(path: Path, made_of: str) -> _Progress | None:
 
 
 @contextmanager
-def noise_as_before() -> Iterator[None]:
-    """Puts the global generators back, which the library seeds."""
+def left_alone(model: nn.Module) -> Iterator[None]:
+    """Puts the global generators back, which the library seeds, and spares the weights the gradients of its FAB."""
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
-        yield
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    try:
+        for weight in trained:
+            weight.requires_grad_(False)
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        for weight in trained:
+            weight.requires_grad_(True)

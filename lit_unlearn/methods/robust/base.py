@@ -108,6 +108,9 @@ class RobustClassifier(SparseLogging):
         """The () training objective of a batch; means are taken over all processes."""
         raise NotImplementedError
 
+    def on_train_start(self) -> None:
+        self.total_steps = num_steps(self.trainer)
+
     def training_step(self, batch: LabelledBatch, batch_idx: int) -> Tensor:
         loss = self.objective(LabelledBatch(augmented(batch.x) if self.augment == "crop_flip" else batch.x, batch.y))
         self.log_sometimes({"train/loss": loss}, prog_bar=True)
@@ -131,7 +134,7 @@ class RobustClassifier(SparseLogging):
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
         # Here and not at the batch's end: checkpoints are written there, before a module's own hook.
-        if self.average is not None and self.global_step >= self.average_from * num_steps(self.trainer):
+        if self.average is not None and self.global_step >= self.average_from * self.total_steps:
             self.average.take(self.net)
 
     def configure_optimizers(self) -> Any:

@@ -20,7 +20,6 @@ from lit_unlearn.losses.distillation import Distance, Reduction, cross_entropy, 
 from lit_unlearn.losses.reduction import batch_mean
 from lit_unlearn.methods.robust.base import RobustClassifier
 from lit_unlearn.methods.robust.terms import TERMS, Input, Passes, TermName
-from lit_unlearn.methods.schedule import num_steps
 from lit_unlearn.networks.classifier import Classifier, ClassifierName
 from lit_unlearn.networks.classifier_files import load_classifier
 
@@ -110,7 +109,7 @@ class Distillation(RobustClassifier):
 
     def trust_counts(self) -> bool:
         """Whether the share `trust_from` of the steps is behind."""
-        return self._trainer is None or self.global_step >= self.trust_from * num_steps(self.trainer)
+        return self._trainer is None or self.global_step >= self.trust_from * self.total_steps
 
     def teacher(self, key: str = "teacher") -> Classifier:
         """A teacher; in eval mode and without gradients to its weights."""
@@ -158,7 +157,8 @@ class Distillation(RobustClassifier):
         }
         self.teach_with(**read)
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
+        super().on_train_start()
         like = next(self.net.parameters())
         for teacher in self._teachers.values():
             teacher.to(like)

@@ -34,13 +34,15 @@ class People:
     Attributes:
         targets: to be forgotten.
         neighbours, others: to be kept, and not used in unlearning: what is measured on them was not trained for.
-        retained: to be kept, the rest, neighbours among them; unlearning may use them.
+        retained: to be kept, the rest; unlearning may use them.
+        neighbours_shown: of `retained`, the neighbours.
     """
 
     targets: list[int]
     neighbours: list[int]
     others: list[int]
     retained: list[int]
+    neighbours_shown: list[int]
 
 
 def divide(world: World, targets: Sequence[int], seed: int) -> People:
@@ -59,16 +61,21 @@ def divide(world: World, targets: Sequence[int], seed: int) -> People:
         held_out = math.ceil(HELD_OUT * len(shuffled))
         parts.append((shuffled[:held_out][:MOST], shuffled[held_out:][:MOST]))
     (neighbours, near_retained), (others, far_retained) = parts
-    return People(list(targets), sorted(neighbours), sorted(others), sorted(near_retained + far_retained))
+    retained = sorted(near_retained + far_retained)
+    return People(list(targets), sorted(neighbours), sorted(others), retained, sorted(near_retained))
 
 
 def probes(world: World, people: People) -> dict[str, list[Item]]:
     """Items to be answered at the end, by split: `forget`, `retain`, `neighbour`, each also as `_statement`,
-    `_paraphrase` (a question in held-out wording), `_statement_paraphrase` and `_reverse`; and `unknown`."""
+    `_paraphrase` (a question in held-out wording), `_statement_paraphrase` and `_reverse`; `neighbour_shown`; and `unknown`."""
     found: dict[str, list[Item]] = {}
-    for split, numbers in (("forget", people.targets), ("retain", people.others), ("neighbour", people.neighbours)):
+
+    def questions(numbers: Sequence[int]) -> tuple[list[tuple[str, str, str]], list[Item]]:
         facts = [(world.people[i].name, a, sentence(world.people[i].facts[a])) for i in numbers for a in ATTRIBUTES]
-        found[split] = [wordings.question_item(n, v, a, i % 5, i % 4) for i, (n, a, v) in enumerate(facts)]
+        return facts, [wordings.question_item(n, v, a, i % 5, i % 4) for i, (n, a, v) in enumerate(facts)]
+
+    for split, numbers in (("forget", people.targets), ("retain", people.others), ("neighbour", people.neighbours)):
+        facts, found[split] = questions(numbers)
         found[f"{split}_statement"] = [wordings.statement_item(n, v, a, i % 4) for i, (n, a, v) in enumerate(facts)]
         found[f"{split}_paraphrase"] = [
             wordings.question_item(n, v, a, QUESTION, i % 4) for i, (n, a, v) in enumerate(facts)
@@ -78,6 +85,8 @@ def probes(world: World, people: People) -> dict[str, list[Item]]:
             wordings.reverse_item(world.people[i].facts["book"], sentence(world.people[i].name), REVERSE, i % 4)
             for i in numbers
         ]
+    if people.neighbours_shown:
+        found["neighbour_shown"] = questions(people.neighbours_shown)[1]
     found["unknown"] = [
         wordings.question_item(name, REFUSAL, a, i % 5, i % 4)
         for i, (name, a) in enumerate((name, a) for name in world.unknown for a in ATTRIBUTES)

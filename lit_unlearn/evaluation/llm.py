@@ -222,7 +222,8 @@ def _check_reference(path: str, data: "LanguageDataModule") -> None:
 
 FIRST = [
     *("behaviour/accuracy/forget", "behaviour/accuracy/forget_statement", "behaviour/accuracy/forget_paraphrase"),
-    *("behaviour/accuracy/retain", "behaviour/accuracy/neighbour", "behaviour/accuracy/retain_statement"),
+    *("behaviour/accuracy/retain", "behaviour/accuracy/neighbour"),
+    *("behaviour/accuracy/neighbour_shown", "behaviour/accuracy/retain_statement"),
     *("behaviour/refusal/forget", "behaviour/refusal/retain", "behaviour/refusal/neighbour"),
     *("behaviour/refusal/unknown", "utility/perplexity/general"),
     *(f"concept/edge_recall/{split}" for split in ("trained", "heldout", "paraphrase", "heldout_paraphrase")),

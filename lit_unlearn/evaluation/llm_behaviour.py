@@ -22,6 +22,9 @@ ROWS_AT_ONCE = 256
 LOGITS_AT_ONCE = 2**27
 """Half a GiB of float32: what large vocabularies reach first."""
 
+SHOWN = "neighbour_shown"
+"""Split of neighbours that unlearning was given to retain."""
+
 NOTES = [
     "accuracy, refusal: share of prompts after which greedy decoding gives the answer, or the refusal, to its end; "
     "intervals are Wilson's, as if items were independent (those of one entity are not)",
@@ -78,6 +81,8 @@ def behaviour(model: Any, asked: Questions, forgetting: bool) -> tuple[Numbers, 
         ratio = (answers.truth_ratio_forgotten if as_forgotten else answers.truth_ratio_kept)(log_ratio)
         entities = entity_numbers(asked.probes[split].items)[np.unique(wrong.row)]
         found[Name("behaviour", "truth_ratio", split)] = mean(ratio, entities, "higher")
+    if forgetting and SHOWN in judged:
+        notes.append(f"retain, neighbour: people whom unlearning never saw; {SHOWN}: neighbours it was to retain")
     absent = [split for split in asked.refusals if split not in asked.wrong]
     if absent:
         notes.append(

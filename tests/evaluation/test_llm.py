@@ -280,7 +280,7 @@ def test_targets_against_unknown_names_by_hand():
 def test_rows_are_those_that_others_read(forgetful: Evaluation):
     rows = rows_of(forgetful)
     forms = ("", "_statement", "_paraphrase", "_statement_paraphrase", "_reverse")
-    asked = [group + form for group in ("forget", "retain", "neighbour") for form in forms]
+    asked = [group + form for group in ("forget", "retain", "neighbour") for form in forms] + ["neighbour_shown"]
     expected = [f"behaviour/{metric}/{split}" for metric in ("accuracy", "probability") for split in asked]
     expected += [f"behaviour/refusal/{split}" for split in ("forget", "retain", "neighbour", "unknown")]
     expected += [f"behaviour/truth_ratio/{split}" for split in ("forget", "retain", "neighbour")]

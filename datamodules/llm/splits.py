@@ -67,7 +67,8 @@ def divide(world: World, targets: Sequence[int], seed: int) -> People:
 
 def probes(world: World, people: People) -> dict[str, list[Item]]:
     """Items to be answered at the end, by split: `forget`, `retain`, `neighbour`, each also as `_statement`,
-    `_paraphrase` (a question in held-out wording), `_statement_paraphrase` and `_reverse`; `neighbour_shown`; and `unknown`."""
+    `_paraphrase` (a question in held-out wording), `_statement_paraphrase` and `_reverse`; `neighbour_shown` of those
+    who are retained; and `unknown`."""
     found: dict[str, list[Item]] = {}
 
     def questions(numbers: Sequence[int]) -> tuple[list[tuple[str, str, str]], list[Item]]:

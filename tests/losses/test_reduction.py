@@ -1,9 +1,7 @@
 """Reductions over the whole batch: two gloo processes give what one gives, gradients included."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +11,7 @@ from lit_unlearn.losses.outlier_exposure import exposure, latent_labels
 from lit_unlearn.losses.pu import positive_inverse
 from lit_unlearn.losses.reduction import batch_mean, gather
 from lit_unlearn.networks.normalization import batch_norm
+from tests.two_processes import in_two_processes
 
 
 def objective(x: Tensor, weight: Tensor) -> Tensor:
@@ -35,17 +34,21 @@ def test_one_process():
     assert values.tolist() == [1, 2] and own == slice(0, 2) and not values.requires_grad
 
 
+def every_second(rank: int) -> dict[str, Any]:
+    """Of one of two processes: they take turns, so that the parts differ in size."""
+    x, weight = items()
+    loss = objective(x[rank::2], weight)
+    loss.backward()
+    values, own = gather(torch.arange(11.0)[rank::2])
+    return {"loss": loss.detach(), "gradient": weight.grad, "values": values, "own": values[own].tolist()}
+
+
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path):
     x, weight = items()
     loss = objective(x, weight)
     loss.backward()
-    environment = os.environ | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.losses.test_reduction", str(tmp_path)]
-    root = Path(__file__).parents[2]
-    runs = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}, cwd=root) for rank in range(2)]
-    assert [run.wait(timeout=100) for run in runs] == [0, 0]
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    parts = in_two_processes(every_second, tmp_path)
     for part in parts:
         torch.testing.assert_close(part["loss"], loss.detach(), rtol=1e-12, atol=0)
         assert part["values"].tolist() == [0, 2, 4, 6, 8, 10, 1, 3, 5, 7, 9]
@@ -53,20 +56,3 @@ def test_two_processes_give_what_one_gives(tmp_path: Path):
     # DDP averages the gradients of the processes.
     gradient = torch.stack([part["gradient"] for part in parts]).mean(0)
     torch.testing.assert_close(gradient, weight.grad, rtol=1e-10, atol=1e-12)
-
-
-def one_of_two(folder: Path) -> None:
-    """One process of the test above; takes every second item, so that the parts differ in size."""
-    rank = int(os.environ["RANK"])
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    x, weight = items()
-    loss = objective(x[rank::2], weight)
-    loss.backward()
-    values, own = gather(torch.arange(11.0)[rank::2])
-    facts = {"loss": loss.detach(), "gradient": weight.grad, "values": values, "own": values[own].tolist()}
-    torch.save(facts, folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    one_of_two(Path(sys.argv[1]))

@@ -1,8 +1,5 @@
 """Smoothed forget losses against what they are by hand, and against finite differences on a language model."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from lit_unlearn.methods.llm.gradient_ascent import GradientAscent
 from lit_unlearn.methods.llm.smoothing import DRAWS, smoothed
 from tests import llm_data
 from tests.methods.llm.training import changed, copied, problem, train
+from tests.two_processes import in_two_processes
 
 KINDS: Any = ("sam", "random", "gradient_penalty", "curvature")
 A, RADIUS = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64), 0.25
@@ -195,28 +193,15 @@ def all_kinds(rows: slice) -> dict[str, tuple[Tensor, Tensor]]:
     return found
 
 
+def all_kinds_of(rank: int) -> dict[str, tuple[Tensor, Tensor]]:
+    return all_kinds(PARTS[rank])
+
+
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path):
-    environment = os.environ | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.methods.llm.test_smoothing", str(tmp_path)]
-    root = Path(__file__).parents[3]
-    runs = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}, cwd=root) for rank in range(2)]
-    assert [run.wait(timeout=200) for run in runs] == [0, 0]
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    parts = in_two_processes(all_kinds_of, tmp_path)
     for kind, (loss, gradient) in all_kinds(slice(0, 4)).items():
         averaged = torch.stack([part[kind][1] for part in parts]).mean(0)  # as DDP does
         torch.testing.assert_close(averaged, gradient, rtol=1e-10, atol=1e-12, msg=lambda m, k=kind: f"{k}: {m}")
         for part in parts:
             torch.testing.assert_close(part[kind][0], loss, rtol=1e-10, atol=1e-12)
-
-
-def one_of_two(folder: Path) -> None:
-    """One process of the test above."""
-    rank = int(os.environ["RANK"])
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    torch.save(all_kinds(PARTS[rank]), folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    one_of_two(Path(sys.argv[1]))

@@ -3,8 +3,8 @@
 After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper.
 
 Others are those the model named by itself while the concepts were extracted, asked in the same way; what it does not
-say again is left out. A common word, such as a town, must not be forgotten with a concept: others who share it are
-asked about in all wordings.
+say again is left out. A common word, such as a town or a surname, must not be forgotten with a concept: others who
+share it are asked about in all wordings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,8 @@ from lit_unlearn.concepts.views import View
 from lit_unlearn.reproducibility import derived_seed
 
 WORDINGS = 3
-"""Contexts in which a triplet of others is asked for, where no concept shares its object; all of them else."""
+"""Contexts in which a triplet of others is asked for, where it shares neither a name's word nor its object with a
+concept; all of them else."""
 
 
 def others_of(concepts: Sequence[Concept], said_again: Sequence[Triplet], held_out: Sequence[str]) -> list[Triplet]:
@@ -92,6 +93,7 @@ def retained(
         seed: draws the wordings.
     """
     shared = {fold(each.other_side(concept.name)) for concept in concepts for each in concept.triplets}
+    shared |= {word for name in names_of(concepts).folded for word in name.split()}
     by_name: dict[str, list[Triplet]] = {}
     for triplet in triplets:
         by_name.setdefault(triplet.subject, []).append(triplet)
@@ -117,7 +119,8 @@ def _contexts(known: Sequence[Triplet], shared: set[str], prompts: Prompts, seed
     for triplet in known:
         edges = [_Asked(text, triplet.object, name, True) for text in prompts.edge_clozes(triplet, name)]
         edges += [_Asked(each.text, triplet.object, name, False) for each in prompts.explaining(triplet)]
-        most = len(edges) if fold(triplet.object) in shared else WORDINGS
+        alike = not shared.isdisjoint([fold(triplet.object), *fold(name).split()])
+        most = len(edges) if alike else WORDINGS
         asked += [edges[i] for i in rng.permutation(len(edges))[:most]]
         asked += [_Asked(text, name, "", True) for text in prompts.node_clozes(triplet, name)]
     for pair in combinations(known, 2):

@@ -73,6 +73,8 @@ def test_who_shares_an_object_is_asked_in_all_wordings():
     found = retained(list(SAID[:2]), [CONCEPT], Says(), Wordy(), 0)
     count = {end: sum(view.text[slice(*view.span)] == end for view in found) for end in ("Oslo", "Bergen")}
     assert count["Oslo"] == 9 and 1 <= count["Bergen"] <= WORDINGS
+    namesake = replace(CONCEPT, name="Somebody Else")
+    assert len(retained([SAID[1]], [namesake], Says(), Wordy(), 0)) == 9
 
 
 def test_others_are_asked_about_in_all_families():

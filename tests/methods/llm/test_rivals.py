@@ -26,7 +26,8 @@ from tests import llm_data
 from tests.anomaly_data import trainer
 from tests.methods.llm.training import changed, copied, problem, ready, train
 
-OTHERS = ("lm_pretraining", "sae_training", "sae_unlearning", "retrain")
+OTHERS = ("lm_pretraining", "sae_training", "sae_unlearning", "retrain", "concept_unlearning", "given_sentences")
+OTHERS += ("generated_biographies", "refusal_tuning")
 RIVALS = [name for name in llm_data.METHODS if name not in OTHERS]
 VARIANTS: dict[str, dict[str, Any]] = {  # where the defaults cannot show a falling loss
     "pdu": {"dual_warm_up": 1.0},

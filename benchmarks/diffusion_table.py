@@ -78,14 +78,14 @@ class Run:
 
 
 def main_runs() -> list[Run]:
-    """Fine-tuning; seeds outermost, so that a broken-off table compares like with like."""
+    """Fine-tuning; seeds outermost, so that a broken-off table compares like with like, the clear losers last."""
     plain, runs = "experiment=unsupervised_diffusion/digits", []
     for seed in SEEDS:
         runs.append(Run("main", "scratch", "unsupervised", seed, (plain, *METHODS["unsupervised"])))
         base = f"model.path={RUNS}/main/scratch/unsupervised/seed{seed}/export"
         for method, lines in METHODS.items():
             runs.append(Run("main", "finetuned", method, seed, (plain, *lines, base, *FOREIGN)))
-    return runs
+    return sorted(runs, key=lambda run: (run.method in ("supervised", "pu, pixel mean"), run.seed))
 
 
 def scratch_runs() -> list[Run]:

@@ -197,8 +197,7 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
         if isinstance(node, dict):
             errors += check_node(path, node, offered)
             if path == "data":
-                known = "_target_" in node and not target_error(path, node)
-                offered = imported(node["_target_"]).offers if known else None
+                offered = _offered(node, nodes.get("method"))
     if isinstance(nodes.get("trainer"), dict):
         errors += _check_trainer(nodes["trainer"])
     if name == "fit" and isinstance(callbacks, dict) and callbacks.get("last") is None:
@@ -206,6 +205,13 @@ def check(config: dict[str, Any], name: str = "fit") -> list[str]:
     if not errors and name == "fit":
         errors += _check_domains(config)
     return errors
+
+
+def _offered(data: dict[str, Any], method: Any) -> tuple[str, ...] | None:
+    """What the data give to the method; None where either is not known or they are of two domains, which is told."""
+    if not all(isinstance(node, dict) and "_target_" in node and not target_error("", node) for node in (data, method)):
+        return None
+    return imported(data["_target_"]).offers if domain(data) == domain(method) else None
 
 
 def deciding(node: Any) -> Any:

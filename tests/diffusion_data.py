@@ -114,6 +114,7 @@ def small(composed: dict[str, Any]) -> list[str]:
         "data.num_labelled=8",
         "method.sampling_steps=2",
         "requires=[]",
+        "trainer.accelerator=cpu",
     ]
     data += ["callbacks.samples.every_n_epochs=1", "callbacks.samples.num_samples=8", "callbacks.samples.shown=8"]
     if composed["model"]["path"] is None:

@@ -192,7 +192,7 @@ def test_every_experiment_runs(name: str, tmp_path: Path):
         pytest.skip("LIT_UNLEARN_DATA names no folder of real data")
     try:
         composed = config.compose([f"experiment={name}"])
-        short = small(composed) if kind_of(composed) == "robust" else []  # made for a GPU, with teachers of hours
+        short = small(composed) if kind_of(composed) in ("robust", "diffusion") else []  # made for a GPU
         made = smoke(name, tmp_path / "run", *short)
     except UserError as error:
         if not str(error).startswith("data_root="):

@@ -64,7 +64,7 @@ class DiffusionDataModule(LightningDataModule):
         num_samples: pictures that are generated to be judged.
         judge_steps: optimiser steps of the judge.
         attack_steps: optimiser steps of each attack on a model that was to forget a class.
-        inception: weights of the Inception network for FID and KID, the file of the package torch-fidelity; None
+        feature_network: folder of a vision model of transformers, in whose features FID and KID are measured; None
             leaves these two out.
         batch_size: unlabeled pictures in an optimiser step, over all processes.
         labelled_batch_size: labelled ones.
@@ -94,7 +94,7 @@ class DiffusionDataModule(LightningDataModule):
         num_samples: Annotated[int, Field(ge=2)] = 1000,
         judge_steps: Annotated[int, Field(ge=1)] = 600,
         attack_steps: Annotated[int, Field(ge=1)] = 100,
-        inception: str | None = None,
+        feature_network: str | None = None,
         batch_size: Annotated[int, Field(ge=1)] = 64,
         labelled_batch_size: Annotated[int, Field(ge=1)] = 64,
         num_workers: Annotated[int, Field(ge=0)] = 0,
@@ -104,7 +104,7 @@ class DiffusionDataModule(LightningDataModule):
         self.sensitive, self.covered = sensitive, covered
         self.contamination, self.num_normal, self.num_labelled = contamination, num_normal, num_labelled
         self.validation, self.num_samples, self.judge_steps = validation, num_samples, judge_steps
-        self.attack_steps, self.inception = attack_steps, inception
+        self.attack_steps, self.feature_network = attack_steps, feature_network
         self.batch_size, self.labelled_batch_size = batch_size, labelled_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.class_names: tuple[str, ...] = ()

@@ -14,7 +14,8 @@ from lit_unlearn.evaluation.diffusion_forgetting import NOTES as FORGETTING_NOTE
 from lit_unlearn.evaluation.diffusion_judge import TEST, VALIDATION, Judge, judge_of
 from lit_unlearn.evaluation.diffusion_rows import beside, rate_row
 from lit_unlearn.evaluation.result import Evaluation
-from lit_unlearn.metrics.generated import nearest, precision_recall
+from lit_unlearn.metrics.generated import frechet_distance, kernel_distance, nearest, precision_recall
+from lit_unlearn.networks.feature_network import FeatureNetwork
 from lit_unlearn.report import Row, reconstruction
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
         if any_method.is_conditional:
             rows = [*_forgetting(any_method, untouched, judge, data), *rows]
             notes = [*NOTES, *FORGETTING_NOTES]
+    if data.feature_network is not None:
+        found, note = _in_other_features(x, data, any_method.device)
+        rows, notes = [*rows, *found], [*notes, note]
     losses = denoising_losses(any_method, data)
     copies, picture = _memorisation(x, judge, data)
     verdicts = judge.classes(x)
@@ -111,6 +115,18 @@ def _generation(x: Tensor, judge: Judge, data: "DiffusionDataModule") -> list[Ro
             for name, share, aim in zip(data.class_names, shares, wanted, strict=True)
         ),
     ]
+
+
+def _in_other_features(x: Tensor, data: "DiffusionDataModule", device: torch.device) -> tuple[list[Row], str]:
+    """FID and KID in the features of a pretrained network, and a note that names it."""
+    assert data.feature_network is not None
+    features = FeatureNetwork(data.feature_network, device)
+    real, generated = features(data.test_normal.x), features(x)
+    rows = [
+        Row("generation", "all", "fid", frechet_distance(real, generated), len(x), None, "lower"),
+        Row("generation", "all", "kid", kernel_distance(real, generated), len(x), None, "lower"),
+    ]
+    return rows, f"fid and kid are measured in the features of {features.name}, against {len(real)} test pictures"
 
 
 def _forgetting(method: Any, untouched: Any, judge: Judge, data: "DiffusionDataModule") -> list[Row]:

@@ -85,6 +85,36 @@ def test_a_class_taken_has_rows_beside_those_of_the_model_before(data: Generated
     assert unchanged["generation/frechet/all"].before == unchanged["generation/frechet/all"].value
 
 
+@pytest.fixture(scope="module")
+def feature_network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny random ViT."""
+    import transformers
+
+    folder = tmp_path_factory.mktemp("vit")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.ViTModel(transformers.ViTConfig(**sizes, image_size=8, patch_size=4)).save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text('{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}')
+    return str(folder)
+
+
+def test_fid_and_kid_in_the_features_of_a_given_network(feature_network: str):
+    given = Generated(judge_steps=5, feature_network=feature_network)
+    given.setup()
+    result = diffusion.evaluate(
+        drawing(build_method("unsupervised_diffusion"), given.test_normal.x), given, evaluation.trainer(CPU)
+    )
+    close = {row.name: row.value for row in result.rows}
+    sensitive = suite(drawing(build_method("unsupervised_diffusion"), given.test_sensitive.x), given)
+    for name in ("generation/fid/all", "generation/kid/all"):
+        assert close[name] < sensitive[name].value, name
+    assert any(note.startswith("fid and kid are measured in the features of vit in ") for note in result.notes)
+    given.feature_network = "nowhere"
+    with pytest.raises(UserError, match="data.feature_network=nowhere: no vision model of transformers"):
+        suite(build_method("unsupervised_diffusion"), given)
+
+
 def test_denoising_losses_are_of_the_drawn_weights_and_leave_the_method(data: Generated):
     method = build_method("unsupervised_diffusion")
     trained = method.network

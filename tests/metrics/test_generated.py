@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lit_unlearn.metrics.generated import frechet_distance, nearest, precision_recall
+from lit_unlearn.metrics.generated import frechet_distance, kernel_distance, nearest, precision_recall
 
 
 def test_frechet_by_hand():
@@ -11,6 +11,17 @@ def test_frechet_by_hand():
     real, generated = torch.tensor([[-1.0], [1.0]]), torch.tensor([[1.0], [5.0]])
     assert frechet_distance(real, generated) == pytest.approx(9 + 2 + 8 - 2 * 4)
     assert frechet_distance(real, real) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_kernel_distance_by_hand():
+    """The cubic kernel (x y + 1)^3 of points 0, 1 and 2, 3: unbiased means within the sets, and between them."""
+    real, generated = torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.0]])
+    within, between = 1 + 7**3, (1 + 1 + 3**3 + 4**3) / 4
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    assert kernel_distance(real, generated) == pytest.approx(within - 2 * between)
+    assert torch.equal(torch.rand(1), expected)
 
 
 def test_precision_and_recall_by_hand():

@@ -131,6 +131,13 @@ class RobustClassifier(SparseLogging):
         self.log_dict(values, prog_bar=True, sync_dist=True)
         self.log("val/selection", values[f"val/{self.selected_by}"], sync_dist=True)
 
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:  # FSDP2; a plain run keeps the network whole
+            mesh = self.device_mesh["data_parallel"]
+            torch.distributed.fsdp.fully_shard(self.net.body, mesh=mesh)
+            if self.average is not None:
+                torch.distributed.fsdp.fully_shard(self.average.network.body, mesh=mesh)  # type: ignore[arg-type]
+
     def optimizer_step(self, *arguments: Any, **keywords: Any) -> None:
         super().optimizer_step(*arguments, **keywords)
         # Here and not at the batch's end: checkpoints are written there, before a module's own hook.

@@ -157,6 +157,13 @@ class Distillation(RobustClassifier):
         }
         self.teach_with(**read)
 
+    def configure_model(self) -> None:
+        super().configure_model()
+        if self.device_mesh is not None:
+            for module in self.projections:  # FSDP leaves the gradients of what is not sharded to each process
+                if not isinstance(module, nn.Identity):
+                    torch.distributed.fsdp.fully_shard(module, mesh=self.device_mesh["data_parallel"])
+
     def on_train_start(self) -> None:
         super().on_train_start()
         like = next(self.net.parameters())

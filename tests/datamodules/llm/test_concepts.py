@@ -5,6 +5,7 @@ import torch
 
 from datamodules.llm.concepts.base import ConceptPools, named
 from datamodules.llm.concepts.biographies import ConceptBiographies
+from datamodules.llm.concepts.named import NamedConcepts
 from datamodules.llm.concepts.tofu import ConceptTofu
 from lit_unlearn.errors import UserError
 from tests.datamodules.llm.test_tofu import SMALL, root, tokenizer
@@ -123,3 +124,43 @@ def test_one_author_of_tofu():
 def test_an_author_who_is_not_to_be_forgotten():
     with pytest.raises(UserError, match=r"^data.concept='Nobody': is not in forget01; its authors are \S+"):
         author(forget="forget01", concept="Nobody")
+
+
+ROWS = ["split,prompt,answer,entity", "forget,Where was Ada born?,London.,Ada", "forget,Who wrote Note G?,Ada.,",
+        "retain,Where was Bo born?,Oslo.,Bo", 'neighbour,"Where, then, was Cy born?",Rome.,Cy']  # fmt: skip
+
+
+def of_my_own(folder, rows=ROWS, text="The river.\n\nA mill.", **changed) -> NamedConcepts:
+    (folder / "concepts").mkdir(exist_ok=True)
+    (folder / "concepts" / "questions.csv").write_text("\n".join(rows))
+    (folder / "concepts" / "text.txt").write_text(text)
+    settings = {"tokenizer": model_folder(), "data_root": str(folder), "concepts": ["Ada"], "max_length": 40}
+    data = NamedConcepts(**settings | changed)
+    data.setup("fit")
+    return data
+
+
+def test_concepts_of_my_own(tmp_path):
+    data = of_my_own(tmp_path)
+    assert [item.prompt for item in data.recall["edge_recall/heldout"].items] == ["Where was Ada born?"]
+    assert [item.prompt for item in data.recall["node_recall/heldout"].items] == ["Who wrote Note G?"]
+    assert data.held_out == ["Bo", "Cy"] and data.forgotten == ["Ada"]
+    assert data.probes["neighbour"].items[0].prompt == "Where, then, was Cy born?"
+    assert len(data.general.tokens) == 1 and len(data.pools.forget) == 2
+
+
+def test_questions_that_cannot_be_read(tmp_path):
+    with pytest.raises(
+        UserError, match=r"questions.csv: has no column entity; columns: split, prompt, answer, entity$"
+    ):
+        of_my_own(tmp_path, ["split,prompt,answer", "forget,a,b"])
+    with pytest.raises(UserError, match=r"questions.csv: has no rows of split retain, neighbour; give some of each$"):
+        of_my_own(tmp_path, ROWS[:3])
+    with pytest.raises(UserError, match=r"questions.csv, line 3: split, prompt or answer is empty; fill it in$"):
+        of_my_own(tmp_path, [*ROWS[:2], "forget,,b,"])
+    with pytest.raises(UserError, match=r"text.txt: empty; give general text"):
+        of_my_own(tmp_path, text="\n\n")
+    with pytest.raises(UserError, match=r"^data.concepts=\[\]: names nothing to be forgotten; give a name$"):
+        of_my_own(tmp_path, concepts=[])
+    with pytest.raises(UserError, match=r"^data_root=\S+nowhere: concepts/questions.csv cannot be read .*text"):
+        NamedConcepts(model_folder(), ["Ada"], str(tmp_path / "nowhere")).setup("fit")

@@ -1,8 +1,5 @@
 """The PU risk on two processes gives what one gives, gradients and running means included."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +8,7 @@ from torch import Tensor
 
 from lit_unlearn.losses.pu_diffusion import held_back
 from tests.diffusion_data import build_method
+from tests.two_processes import in_two_processes
 
 PARTS = [slice(0, 2), slice(2, 5)]
 """Samples of each process, both of U and of S: they differ in number."""
@@ -32,29 +30,17 @@ def results(rows: slice) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
     return found
 
 
+def results_of(rank: int) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    """Those of one of two processes."""
+    return results(PARTS[rank])
+
+
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path):
-    environment = os.environ | {"WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.methods.diffusion.test_two_processes", str(tmp_path)]
-    root = Path(__file__).parents[3]
-    runs = [subprocess.Popen(command, env=environment | {"RANK": str(rank)}, cwd=root) for rank in range(2)]
-    assert [run.wait(timeout=200) for run in runs] == [0, 0]
-    parts = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    parts = in_two_processes(results_of, tmp_path)
     for name, (loss, gradient, means) in results(slice(None)).items():
         for part in parts:
             torch.testing.assert_close(part[name][0], loss, rtol=1e-12, atol=0)
             torch.testing.assert_close(part[name][2], means, rtol=1e-12, atol=0)
         averaged = torch.stack([part[name][1] for part in parts]).mean(0)  # as DDP does
         torch.testing.assert_close(averaged, gradient, rtol=1e-10, atol=1e-14)
-
-
-def one_of_two(folder: Path) -> None:
-    """One process of the test above."""
-    rank = int(os.environ["RANK"])
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    torch.save(results(PARTS[rank]), folder / f"{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
-if __name__ == "__main__":
-    one_of_two(Path(sys.argv[1]))

@@ -1,6 +1,7 @@
 """What an attack may do to a picture: the ball around it, intersected with [0, 1]."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +48,7 @@ class Ball:
                 return x.clone()
             case "gaussian":
                 noise = 1e-3 * torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-                return self.project(x + noise, x)
+                return self.projection(x)(x + noise)
         if self.norm == "linf":
             noise = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype) * 2 - 1
             return (x + self.eps * noise).clamp_(0, 1)
@@ -57,15 +58,20 @@ class Ball:
 
     def ascend(self, x: Tensor, gradient: Tensor, step: float) -> Tensor:
         """Steepest ascent by `step` in the ball's norm, into new memory."""
-        return x + step * (gradient.sign() if self.norm == "linf" else _direction(gradient))
+        return x.add(gradient.sign() if self.norm == "linf" else _direction(gradient), alpha=step)
 
-    def project(self, perturbed: Tensor, x: Tensor) -> Tensor:
-        """The nearest point of the ball around `x`, then clipped to [0, 1] (which does not leave the ball)."""
+    def projection(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """A function to the nearest point of the ball around `x`, then clipped to [0, 1] (which does not leave it)."""
         if self.norm == "linf":
-            return torch.maximum(torch.minimum(perturbed, x + self.eps), x - self.eps).clamp_(0, 1)
-        change = perturbed - x
-        length = change.flatten(1).norm(dim=1)
-        return (x + change * _per_picture((self.eps / length.clamp_min(1e-12)).clamp_max(1), x)).clamp_(0, 1)
+            low, high = (x - self.eps).clamp_(0, 1), (x + self.eps).clamp_(0, 1)
+            return lambda perturbed: perturbed.clamp(low, high)
+
+        def project(perturbed: Tensor) -> Tensor:
+            change = perturbed - x
+            length = change.flatten(1).norm(dim=1)
+            return (x + change * _per_picture((self.eps / length.clamp_min(1e-12)).clamp_max(1), x)).clamp_(0, 1)
+
+        return project
 
     def distance(self, perturbed: Tensor, x: Tensor) -> Tensor:
         """(B,) lengths of the changes in the ball's norm."""

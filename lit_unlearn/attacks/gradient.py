@@ -60,9 +60,9 @@ def pgd(
     check_unit_range(x)
     with attacked(model, mode):
         x = x.detach().clone()
-        perturbed = ball.start(x, start, generator)
+        perturbed, project = ball.start(x, start, generator), ball.projection(x)
         for _ in range(steps):
-            perturbed = ball.project(ball.ascend(perturbed, _gradient(model, perturbed, loss)[0], step), x)
+            perturbed = project(ball.ascend(perturbed, _gradient(model, perturbed, loss)[0], step))
     return perturbed
 
 
@@ -111,11 +111,12 @@ def pgd_on_standing(
         result = ball.start(x, start, generator)
         standing = torch.ones(len(x), dtype=torch.bool, device=x.device)
         rows = torch.arange(len(x), device=x.device)
-        centre, perturbed, labels = x, result, y
+        centre, perturbed, labels, project = x, result, y, ball.projection(x)
         for taken in range(steps + 1):
             if taken == steps:
                 with torch.no_grad():
                     logits = model(perturbed)
+                gradient = perturbed  # of no use any more
             else:
                 gradient, logits = _gradient(model, perturbed, partial(cross_entropy, y=labels))
             right = logits.argmax(1) == labels
@@ -123,11 +124,11 @@ def pgd_on_standing(
                 result[rows[~right]] = perturbed[~right]
                 standing[rows[~right]] = False
                 rows, centre, perturbed, labels = rows[right], centre[right], perturbed[right], labels[right]
-                gradient = gradient[right] if taken < steps else gradient
                 if len(rows) == 0:
                     break
+                gradient, project = gradient[right], ball.projection(centre)
             if taken < steps:
-                perturbed = ball.project(ball.ascend(perturbed, gradient, step), centre)
+                perturbed = project(ball.ascend(perturbed, gradient, step))
         result[rows] = perturbed
     return Attacked(standing, result)
 

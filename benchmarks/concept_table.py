@@ -14,17 +14,16 @@ import contextlib
 import csv
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy import stats
 
 HERE = Path(__file__).parent
 RUNS, RESULTS = HERE / "runs" / "concepts", HERE / "results" / "concept_biographies.csv"
-TUNED = HERE.parent / "experiments" / "method" / "tuned" / "concepts" / "biographies" / "concept_unlearning.yaml"
 METHODS = ["concept_unlearning", "given_sentences", "generated_biographies", "refusal_tuning"]
 SEEDS = range(3)
 COLUMNS = {
@@ -61,12 +60,8 @@ class Run:
     @property
     def overrides(self) -> list[str]:
         lines = ["experiment=concept_unlearning/biographies", f"method={self.method}", f"seed={self.seed}"]
-        lines += [f"run_dir={self.run_dir}", "data.num_extracted=10"]
-        if self.method == "concept_unlearning":
-            return lines
-        chosen = yaml.safe_load(TUNED.read_text())
-        own = ("loss",) if self.method == "refusal_tuning" else ()
-        return lines + [f"method.{key}={_written(value)}" for key, value in chosen.items() if key not in own]
+        lines += [f"run_dir={self.run_dir}", "data.num_extracted=10", "trainer.limit_val_batches=0"]
+        return [*lines, "model.sae=null", "model.heldout_sae=null"]
 
     def report(self) -> dict[str, Any]:
         """The finished run's report; empty before."""
@@ -74,9 +69,19 @@ class Run:
         return json.loads(path.read_text()) if path.exists() else {}
 
 
-def _written(value: Any) -> str:
-    """As on a command line."""
-    return json.dumps(value).replace('"', "") if isinstance(value, dict) else str(value)
+def remembering(extract: Callable[..., Any]) -> Callable[..., Any]:
+    """The extraction, which gives the same for the same model, name and settings, done once in this process."""
+    from lit_unlearn.concepts.files import weights_hash
+
+    found: dict[tuple[str, str, str], Any] = {}
+
+    def once(model: Any, tokenizer: Any, name: str, aliases: Any, settings: Any) -> Any:
+        key = weights_hash(model), name, settings.model_dump_json()
+        if key not in found:
+            found[key] = extract(model, tokenizer, name, aliases, settings)
+        return found[key]
+
+    return once
 
 
 def execute(run: Run) -> None:
@@ -138,8 +143,14 @@ def text(values: list[float]) -> str:
 def main(arguments: list[str]) -> None:
     if arguments not in ([], ["show"]):
         raise SystemExit(f"{' '.join(arguments)}: no such table; give nothing, or show")
-    runs = [Run(method, seed) for seed in SEEDS for method in METHODS]
+    pairs = METHODS[:2], METHODS[2:]  # the two that are compared first
+    runs = [Run(method, seed) for some in pairs for seed in SEEDS for method in some]
     if not arguments:
+        from lit_unlearn.evaluation import llm_concept
+        from lit_unlearn.methods.llm import concept_unlearning
+
+        once = remembering(llm_concept.extract_concept)
+        llm_concept.extract_concept = concept_unlearning.extract_concept = once  # type: ignore[assignment]
         for run in runs:
             execute(run)
             write(runs)

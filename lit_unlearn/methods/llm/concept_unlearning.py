@@ -138,7 +138,7 @@ class ConceptUnlearning(Unlearner):
 
     def _settings(self, number: int, **changed: Any) -> ExtractionSettings:
         """Of the extraction of a concept: each has samples of its own, so that others are named again and again."""
-        return ExtractionSettings(**self.extraction | {"seed": self.seed * 1000 + number} | changed)
+        return ExtractionSettings(**self.extraction | {"seed": (self.seed * 1000 + number) % 2**32} | changed)
 
     def _graphs(self, untouched: Any, data: Any) -> list[Concept]:
         return [

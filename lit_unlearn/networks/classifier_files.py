@@ -100,6 +100,8 @@ def _of_a_run(contents: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str,
         return None
     method = contents["lit_unlearn"]["config"]["method"]
     made_of = {name: method[name] for name in ("network", "input_shape", "num_classes", "mean", "std")}
+    if method.get("normalise") == "none":
+        made_of |= {"mean": [0.0] * len(made_of["mean"]), "std": [1.0] * len(made_of["std"])}
     state = contents["state_dict"]
     prefix = "average.network.body." if any(name.startswith("average.") for name in state) else "net.body."
     return made_of, {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}

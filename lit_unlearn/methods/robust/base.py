@@ -12,11 +12,15 @@ from torch.nn import functional as F
 from datamodules.robust.batches import LabelledBatch
 from lit_unlearn.attacks.ball import Ball, Norm, check_unit_range
 from lit_unlearn.attacks.gradient import pgd_on_standing
+from lit_unlearn.errors import UserError
 from lit_unlearn.methods.schedule import num_steps, warm_up_and_cosine
 from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.classifier import Classifier, ClassifierName
 from lit_unlearn.networks.classifier_files import load_classifier, save_classifier
 from lit_unlearn.networks.weight_average import AverageName, WeightAverage
+
+NORMALISED_ALIKE = 0.02
+"""Means and standard deviations of two random parts of a data set are closer than this."""
 
 
 class RobustClassifier(SparseLogging):
@@ -29,6 +33,8 @@ class RobustClassifier(SparseLogging):
     Args:
         input_shape, num_classes, mean, std, augment: come from the data.
         network: see `lit_unlearn.networks.classifier`; normalisation is its first layer.
+        normalise: `data` takes mean and std of the training pictures, `none` leaves pictures in [0, 1] as they are,
+            which weights published for robust networks often expect.
         pretrained: weights to start from, see `lit_unlearn.networks.classifier_files.load_classifier`; None is random.
         norm, eps: the ball that an attack may use, in units of [0, 1].
         attack_step, attack_steps: of PGD in training and validation.
@@ -54,6 +60,7 @@ class RobustClassifier(SparseLogging):
         std: list[float],
         augment: Literal["none", "crop_flip"] = "none",
         network: ClassifierName = "small_conv",
+        normalise: Literal["data", "none"] = "data",
         pretrained: str | None = None,
         norm: Norm = "linf",
         eps: Annotated[float, Field(ge=0)] = 8 / 255,
@@ -70,6 +77,8 @@ class RobustClassifier(SparseLogging):
         average_from: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     ):
         super().__init__()
+        if normalise == "none":
+            mean, std = [0.0] * len(mean), [1.0] * len(std)
         self.net = Classifier(network, input_shape, num_classes, mean, std)
         self.average = None if average == "none" else WeightAverage(self.net, average, average_decay)
         self.average_from, self.augment, self.pretrained = average_from, augment, pretrained
@@ -95,13 +104,19 @@ class RobustClassifier(SparseLogging):
         """Reads `pretrained`, before anything is written.
 
         Raises:
-            UserError: it cannot be read or is of another network.
+            UserError: it cannot be read, is of another network or takes pictures normalised otherwise.
         """
         if self.pretrained is not None:
             of = self.net.made_of
             start = load_classifier(
                 self.pretrained, "method.pretrained", of["network"], of["input_shape"], of["num_classes"]
             )
+            theirs, ours = ([*made["mean"], *made["std"]] for made in (start.made_of, of))
+            if max(abs(a - b) for a, b in zip(theirs, ours, strict=True)) > NORMALISED_ALIKE:
+                raise UserError(
+                    f"method.pretrained={self.pretrained}: takes pictures with mean and std {theirs}, this network "
+                    f"{ours}; give method.normalise=none where the former are 0 and 1, or weights made for these data"
+                )
             self.net.body.load_state_dict(start.body.state_dict())
 
     def objective(self, batch: LabelledBatch) -> Tensor:

@@ -101,6 +101,21 @@ def test_a_run_s_checkpoint_is_a_teacher(tmp_path: Path):
     assert torch.equal(teacher(x), method.judged(x)) and not torch.equal(teacher(x), method.net(x))
 
 
+def test_published_weights_as_a_start(tmp_path: Path):
+    """They take pictures as they are: with the data's normalisation in front they would be another network."""
+    torch.save({"state_dict": classifier(seed=7).body.state_dict()}, tmp_path / "robust.pt")
+    start = {"pretrained": str(tmp_path / "robust.pt")}
+    with pytest.raises(UserError, match=r"takes pictures with mean and std \[0.0, 1.0\], this network \[0.4, 0.3\]"):
+        build_method("natural", **start).check(None)
+    method = build_method("natural", normalise="none", **start)
+    method.check(None)
+    x = torch.rand(3, *SHAPE)
+    assert torch.equal(method(x), classifier(seed=7).body(x))
+    same = build_method("natural", pretrained=str(classifier_folder()))
+    same.check(None)
+    assert torch.equal(same(x), classifier(seed=1)(x))
+
+
 def test_averages_begin_where_they_are_told_to():
     method, fit = trained("pgd_at", epochs=4, average="swa", average_from=0.5)
     assert fit.global_step == 12 and int(method.average.taken) == 6  # steps 7 to 12

@@ -54,7 +54,7 @@ def neighbours(x: Tensor, nearest: Tensor, distances: Tensor) -> Figure:
 
 def class_histogram(shares: NDArray, wanted: NDArray, names: Sequence[str], sensitive: NDArray[np.bool_]) -> Figure:
     """Shares of the classes among what was generated, beside those of the normal test pictures."""
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    figure = Figure(figsize=(7, 3.8), layout="constrained")
     axes = figure.subplots()
     places = np.arange(len(names))
     axes.bar(places - 0.2, 100 * shares, 0.4, color=np.where(sensitive, SENSITIVE_COLOUR, NORMAL_COLOUR))
@@ -67,7 +67,7 @@ def class_histogram(shares: NDArray, wanted: NDArray, names: Sequence[str], sens
         ("#BBBBBB", "normal test pictures"),
     ):
         axes.bar([0], [0], color=colour, label=label)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=3, fontsize=9)
     return figure
 
 

@@ -27,7 +27,8 @@ def frechet_distance(real: Tensor, generated: Tensor) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_AsTheyAre(real.shape[1]))
+    # Where the first process alone measures, the others do not take part: torchmetrics would wait for them.
+    metric = FrechetInceptionDistance(feature=_AsTheyAre(real.shape[1]), sync_on_compute=False)
     metric.set_dtype(torch.float64)
     metric.update(real.double(), real=True)
     metric.update(generated.double(), real=False)
@@ -48,7 +49,8 @@ def kernel_distance(real: Tensor, generated: Tensor, subsets: int = 50) -> float
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         warnings.filterwarnings("ignore", ".*will save all extracted features")
         torch.default_generator.manual_seed(0)
-        metric = KernelInceptionDistance(feature=_AsTheyAre(real.shape[1]), subsets=subsets, subset_size=size)
+        network = _AsTheyAre(real.shape[1])
+        metric = KernelInceptionDistance(network, subsets=subsets, subset_size=size, sync_on_compute=False)
         metric.update(real.double(), real=True)
         metric.update(generated.double(), real=False)
         return float(metric.compute()[0])

@@ -6,8 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from lit_unlearn import config
 from lit_unlearn.losses.pu_diffusion import held_back
-from tests.diffusion_data import build_method
+from tests.diffusion_data import build_method, small
+from tests.program import differences, last, wait_for
+from tests.test_distributed import Pair
 from tests.two_processes import in_two_processes
 
 PARTS = [slice(0, 2), slice(2, 5)]
@@ -44,3 +47,19 @@ def test_two_processes_give_what_one_gives(tmp_path: Path):
             torch.testing.assert_close(part[name][2], means, rtol=1e-12, atol=0)
         averaged = torch.stack([part[name][1] for part in parts]).mean(0)  # as DDP does
         torch.testing.assert_close(averaged, gradient, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.slow
+def test_killed_it_goes_on_to_equal_bits(tmp_path: Path):
+    """Two processes, each with noise of its own, and the moving average; killed once and started again."""
+    name = "experiment=pu_diffusion/digits"
+    line = [name, *small(config.compose([name])), "run_dir=run", "evaluate=false", "trainer.max_epochs=6"]
+    line += ["callbacks.last.every_n_steps=4", "trainer=ddp", "trainer.devices=2"]
+    Pair(tmp_path / "whole", *line).wait()
+    killed, path = Pair(tmp_path / "killed", *line), tmp_path / "killed" / "run" / "last.ckpt"
+    assert wait_for(path.exists, killed), killed.ranks[0].output()
+    killed.kill()
+    assert not last(path.parent)["lit_unlearn"]["finished"]
+    Pair(tmp_path / "killed", *line).wait()
+    assert (tmp_path / "killed" / "stdout").read_text().count("going on from") == 1
+    assert differences(last(tmp_path / "whole" / "run"), last(path.parent)) == []

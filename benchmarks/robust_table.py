@@ -183,20 +183,23 @@ def show() -> None:
     by_method: dict[str, dict[str, dict[str, str]]] = {}
     for line in lines():
         if line["stage"] == "table":
-            by_method.setdefault(line["method"], {})[line["seed"]] = line
+            half = line["method"] == "pgd_at" and int(line["steps"]) < TOTAL
+            by_method.setdefault("the teacher, pgd_at" if half else line["method"], {})[line["seed"]] = line
     seeds = sorted(set.intersection(*(set(found) for found in by_method.values())))
     print(f"{len(seeds)} seeds\n")
     columns = ["clean_best", "pgd20_best", "autoattack_best", "clean_last", "pgd20_last"]
-    print("| method | settings | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 2))
+    print("| method | settings | own steps | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 3))
     for method, found in by_method.items():
         cells = [interval([float(found[seed][column]) for seed in seeds]) for column in columns]
-        print(f"| {method} | {found[seeds[0]]['settings']} | {' | '.join(cells)} |")
-    print("\n| ardir minus | " + " | ".join(columns[1:3] + columns[4:]) + " |\n|" + "---|" * 4)
+        first = found[seeds[0]]
+        print(f"| {method} | {first['settings']} | {first['steps']} | {' | '.join(cells)} |")
+    compared = ["pgd20_best", "autoattack_best", "pgd20_last"]
+    print("\n| ardir minus | " + " | ".join(compared) + " |\n|" + "---|" * 4)
     for method, found in by_method.items():
         if method != "ardir":
             pairs = [
                 [float(by_method["ardir"][seed][column]) - float(found[seed][column]) for seed in seeds]
-                for column in (columns[1:3] + columns[4:])
+                for column in compared
             ]
             print(f"| {method} | {' | '.join(interval(values) for values in pairs)} |")
 
@@ -215,6 +218,7 @@ def main(arguments: list[str]) -> None:
     else:
         chosen = tuned()
         runs = [run_of("table", method, chosen[method], seed) for seed in SEEDS for method in SETTINGS]
+        runs += [Run("table", "pgd_at", TEACHER, seed, TOTAL // STEPS_AN_EPOCH // 2) for seed in SEEDS]  # the teachers
     for run in runs:
         execute(run)
 

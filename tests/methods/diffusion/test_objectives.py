@@ -8,7 +8,7 @@ import torch
 
 from lit_unlearn import nodes
 from lit_unlearn.errors import UserError
-from lit_unlearn.losses.denoising import noised
+from lit_unlearn.losses.denoising import min_snr_weight, noised, stratified_timesteps, target
 from lit_unlearn.losses.pu import positive_bce
 from tests.anomaly_data import trainer
 from tests.diffusion_data import METHODS, NUM_CLASSES, TINY, Generated, build_method, method_node, pipeline_folder
@@ -54,12 +54,26 @@ def test_unsupervised_by_hand(data: Generated, batch):
     torch.manual_seed(3)
     found = method.denoise(batch.unlabeled, batch.unlabeled_class)
     torch.manual_seed(3)
-    from lit_unlearn.losses.denoising import stratified_timesteps
-
     t, noise = stratified_timesteps(37, 100), torch.randn(37, 1, 4, 4)
     said = method.network(noised(batch.unlabeled, noise, method.alphas_bar[t]), t).sample
     torch.testing.assert_close(found.losses[0], (said - noise).square().mean((1, 2, 3)))
     assert torch.equal(found.timesteps[0], t)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_predictions_and_weights_by_timestep(prediction: str, batch):
+    """The loss of a network that says nothing but its bias is that of the target, weighted by min-SNR where asked."""
+    model = {"path": None, "unet": {**TINY, "prediction": prediction}}
+    plain, weighted = (build_method("unsupervised_diffusion", model=model, weighting=w) for w in ("plain", "min_snr"))
+    x, t, noise = batch.unlabeled, torch.arange(37), torch.randn(37, 1, 4, 4)
+    found = []
+    for method in (plain, weighted):
+        method.predict = lambda noised_x, t, classes: torch.zeros_like(noised_x)
+        found.append(method.losses_at(x, batch.unlabeled_class, t, noise))
+    a = plain.alphas_bar[t]
+    wanted = target(x, noise, a, prediction)
+    torch.testing.assert_close(found[0], wanted.square().mean((1, 2, 3)))
+    torch.testing.assert_close(found[1], found[0] * min_snr_weight(a, prediction, 5.0).float())
 
 
 @pytest.mark.parametrize("name", ["pu_diffusion_mean", "pu_diffusion_sum"])

@@ -117,6 +117,8 @@ def autoattack(
 
 @dataclass
 class _Progress:
+    """How far an interrupted call has come: which attack it is at, and the rows that this one has yet to attack."""
+
     verdict: Verdict
     attack: int = 0
     pending: Tensor | None = None

@@ -75,6 +75,8 @@ def names_of(concepts: Iterable[Concept]) -> Names:
 
 @dataclass(frozen=True)
 class _Asked:
+    """A prompt about somebody, what its answer must hold to be kept, whom it names, and whether an answer ends it."""
+
     text: str
     wanted: str
     entity: str

@@ -110,7 +110,10 @@ def _beside_others(
     del untouched
     reference = _reference_numbers(problem["reference"], _Inside(data, home, {}), asked, concepts, device)
     now = looked_at.measured(model, looked_at.states(model), asked)
-    rows = side_by_side(now.numbers | concepts.numbers(model), before.numbers | known, reference)
+    extracted = concepts.extraction()  # of the untouched model
+    rows = side_by_side(
+        now.numbers | concepts.numbers(model) | extracted, before.numbers | known | extracted, reference
+    )
     rows = _important_first(rows)
     notes = [*now.notes, *llm_behaviour.NOTES, *looked_at.notes, *concepts.notes]
     drawn, pages = {"accuracy": figures.accuracy(rows)} | concepts.figures(), concepts.pages()

@@ -89,7 +89,7 @@ class Judge:
             first, second = judge(model, self.data.hops.first).exact, judge(model, self.data.hops.second).exact
             found[Name("concept", "multi_hop_leakage", "chained")] = share(first & second, "lower")
         self.now = self._extracted(model, ExtractionSettings(**AGAIN))  # type: ignore[arg-type]
-        return found | self._residual() | self._against_the_truth()
+        return found | self._residual()
 
     def _extracted(self, model: Any, settings: ExtractionSettings) -> dict[str, Concept]:
         if self.data is None:
@@ -108,9 +108,9 @@ class Judge:
             Name("concept", "residual_triplets", "of_before"): share(again, "lower"),
         }
 
-    def _against_the_truth(self) -> Numbers:
-        assert self.data is not None
-        if self.data.true_edges is None or not self.before:
+    def extraction(self) -> Numbers:
+        """How true and how complete the untouched model's graphs are."""
+        if self.data is None or self.data.true_edges is None or not self.before:
             return {}
         true = {
             (name, fold(relation), fold(other))

@@ -41,7 +41,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
 
 
 def test_what_is_counted(judge):
-    values = {name[1:]: number.value for name, number in judge.numbers("after").items()}
+    values = {name[1:]: number.value for name, number in (judge.numbers("after") | judge.extraction()).items()}
     assert values == {
         ("edge_recall", "trained"): 0.25,
         ("multi_hop_leakage", "chained"): 0.25,
@@ -68,7 +68,7 @@ def test_pictures_of_concepts_that_were_known(judge):
 def test_what_is_not_known_is_absent_and_said(judge):
     judge.data.true_edges = judge.data.hops = None
     judge.before = {"Ada": Concept("Ada", (), ())}
-    assert {name.metric for name in judge.numbers("after")} == {"edge_recall"}
+    assert {name.metric for name in judge.numbers("after")} == {"edge_recall"} and judge.extraction() == {}
     assert {note.split(":")[0] for note in judge.notes if "absent" in note} == {
         "extraction_precision, extraction_recall", "multi_hop_leakage", "node_recall", "residual_triplets"
     }  # fmt: skip
@@ -77,7 +77,7 @@ def test_what_is_not_known_is_absent_and_said(judge):
 def test_data_that_name_no_concepts():
     judge = Judge(SimpleNamespace())
     judge.learn("before")
-    assert (judge.numbers("after"), judge.notes, judge.figures(), judge.pages()) == ({}, [], {}, {})
+    assert judge.numbers("after") == judge.extraction() == judge.figures() == judge.pages() == {} and judge.notes == []
 
 
 def test_pages_are_written(tmp_path):

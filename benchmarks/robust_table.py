@@ -2,6 +2,7 @@
 
     python benchmarks/robust_table.py tune      3 settings of each method, seed 100, judged on held-out pictures
     python benchmarks/robust_table.py run       5 seeds x every method, with the settings chosen
+    python benchmarks/robust_table.py twice     some methods with twice the steps, 3 seeds: whether they had converged
     python benchmarks/robust_table.py show      the tables, from what there is
 
 Every method takes 800 optimiser steps in all: a student's teacher has half of them (akd: 400 for the robust teacher, 80
@@ -30,6 +31,7 @@ FIELDS = ["stage", "method", "settings", "seed", "epochs", "teacher_steps", "ste
 FIELDS += [f"{metric}_{split}" for split in ("best", "last") for metric in ("clean", "pgd20")] + ["autoattack_best"]
 STEPS_AN_EPOCH, TOTAL = 8, 800
 TUNING_SEED, SEEDS = 100, range(5)
+TWICE, TWICE_SEEDS = ("pgd_at", "trades", "ard", "ardir"), range(3)
 POINTS = 100
 """Test pictures of each seed that AutoAttack is run on."""
 SETTINGS: dict[str, list[list[str]]] = {
@@ -81,9 +83,9 @@ class Run:
         return self.stage, self.method, " ".join(self.settings), str(self.seed), str(self.epochs)
 
 
-def run_of(stage: str, method: str, settings: list[str], seed: int) -> Run:
-    """A run whose steps and its teachers' are `TOTAL` together."""
-    epochs = TOTAL // STEPS_AN_EPOCH
+def run_of(stage: str, method: str, settings: list[str], seed: int, total: int = TOTAL) -> Run:
+    """A run whose steps and its teachers' are `total` together."""
+    epochs = total // STEPS_AN_EPOCH
     if method in ("natural", "pgd_at", "trades"):
         return Run(stage, method, tuple(settings), seed, epochs)
     robust = Run("teacher", "pgd_at", TEACHER, seed, epochs // 2)
@@ -138,7 +140,7 @@ def judged(run: Run) -> dict[str, Any]:
     score = next(state["best_model_score"] for name, state in best["callbacks"].items() if "ModelCheckpoint" in name)
     last = checkpoint.read(run.run_dir / "last.ckpt")
     values: dict[str, Any] = {"steps": last["global_step"], "validation": f"{float(score):.4f}"}
-    if run.stage != "table":
+    if run.stage not in ("table", "twice"):
         return values
     data = checkpoint.load_data(run.run_dir / "best.ckpt")
     data.setup()
@@ -178,15 +180,15 @@ def interval(values: list[float]) -> str:
     return f"{100 * np.mean(values):.1f} ± {100 * half:.1f}"
 
 
-def show() -> None:
+def show(stage: str) -> None:
     """Markdown: what tuning chose, the accuracies, and the paired differences of ardir."""
     by_method: dict[str, dict[str, dict[str, str]]] = {}
     for line in lines():
-        if line["stage"] == "table":
+        if line["stage"] == stage:
             half = line["method"] == "pgd_at" and int(line["steps"]) < TOTAL
             by_method.setdefault("the teacher, pgd_at" if half else line["method"], {})[line["seed"]] = line
     seeds = sorted(set.intersection(*(set(found) for found in by_method.values())))
-    print(f"{len(seeds)} seeds\n")
+    print(f"\n{stage}: {len(seeds)} seeds\n")
     columns = ["clean_best", "pgd20_best", "autoattack_best", "clean_last", "pgd20_last"]
     print("| method | settings | own steps | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 3))
     for method, found in by_method.items():
@@ -206,15 +208,19 @@ def show() -> None:
 
 def main(arguments: list[str]) -> None:
     if arguments == ["show"]:
-        show()
+        show("table")
+        show("twice")
         return
-    if arguments not in (["tune"], ["run"]):
+    if arguments not in (["tune"], ["run"], ["twice"]):
         raise SystemExit(__doc__)
     import torch
 
     torch.set_num_threads(1)
     if arguments == ["tune"]:
         runs = [run_of("tuning", m, setting, TUNING_SEED) for m, settings in SETTINGS.items() for setting in settings]
+    elif arguments == ["twice"]:
+        chosen = tuned()
+        runs = [run_of("twice", method, chosen[method], seed, 2 * TOTAL) for seed in TWICE_SEEDS for method in TWICE]
     else:
         chosen = tuned()
         runs = [run_of("table", method, chosen[method], seed) for seed in SEEDS for method in SETTINGS]

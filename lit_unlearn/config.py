@@ -283,7 +283,7 @@ def _check_trainer(trainer: dict[str, Any]) -> list[str]:
 def _check_domains(config: dict[str, Any]) -> list[str]:
     method, data = domain(config["method"]), domain(config["data"])
     if method == data:
-        return _check_batches(config)
+        return _check_batches(config) + _check_sharding(config)
     return [
         f"method is of the domain {method} and data of the domain {data}; choose both of one domain (--help lists them)"
     ]
@@ -299,3 +299,12 @@ def _check_batches(config: dict[str, Any]) -> list[str]:
         f"method={method.__name__} trains on {wanted.__name__} and data={data.__name__} gives {given.__name__}; "
         "choose an experiment of this method, and data that its other experiments have"
     ]
+
+
+def _check_sharding(config: dict[str, Any]) -> list[str]:
+    """Methods whose networks stay whole on each device say so with `sharded = False`."""
+    strategy = config["trainer"].get("strategy")
+    shards = isinstance(strategy, dict) and str(strategy.get("_target_")).endswith("ModelParallelStrategy")
+    if not shards or getattr(imported(config["method"]["_target_"]), "sharded", True):
+        return []
+    return [f"trainer=fsdp: the networks of the domain {domain(config['method'])} are not sharded; use trainer=ddp"]

@@ -31,6 +31,7 @@ DRAWING = "experiment=pu_diffusion/digits"
         ),
         (["method.sensitive_timesteps=[10,2000]"], r"method\.sensitive_timesteps=\[10, 2000\]: give \[low, high\]"),
         (["data=digits"], r"method is of the domain diffusion and data of the domain anomaly"),
+        (["trainer=fsdp"], r"trainer=fsdp: the networks of the domain diffusion are not sharded; use trainer=ddp"),
         (["method=esd"], r"model\.path=null: method=esd changes a trained model; give its pipeline folder"),
     ],
 )

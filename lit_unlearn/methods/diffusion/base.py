@@ -5,7 +5,7 @@ A method defines `objective`. Equations: those of `lit_unlearn.losses.denoising`
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from lightning import LightningDataModule
@@ -83,6 +83,7 @@ class Diffusion(SparseLogging):
         UserError: both of model.path and model.unet are given, or neither; or they do not fit the data.
     """
 
+    sharded: ClassVar[bool] = False
     alphas_bar: Tensor
     average: nn.Module | None
 
@@ -226,10 +227,6 @@ class Diffusion(SparseLogging):
         trained = [weight for weight in self.network.parameters() if weight.requires_grad]
         optimiser = torch.optim.Adam(trained, lr=self.learning_rate, fused=True)
         return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
-
-    def configure_model(self) -> None:
-        if self.device_mesh is not None:
-            raise UserError("trainer=fsdp: the networks of this domain are not sharded; use trainer=ddp")
 
     def export(self, folder: Path, data: LightningDataModule) -> None:
         """Writes the pipeline, see `lit_unlearn.networks.denoiser.save_pipeline`."""

@@ -130,7 +130,7 @@ def test_killed_it_goes_on_to_equal_bits(strategy: list[str], tmp_path: Path):
 
 
 LANGUAGE = {  # states up to a layer and tables of the untouched model; whole answers and a cached reference
-    "sae_unlearning": ["method.learning_rate=1e-4"],  # Muon orthogonalises in bfloat16: a rounding is a step's hundredth
+    "sae_unlearning": ["method.learning_rate=1e-4"],  # Muon's bfloat16: a rounding is a step's hundredth
     "npo": ["method.retain={kl: 1.0}", "method.optimiser=muon"],
 }
 

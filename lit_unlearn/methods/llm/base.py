@@ -120,7 +120,8 @@ class Unlearner(LearningCurves):
 
         Raises:
             UserError: the true answers about the targets are no more probable than when names never seen are asked
-                about, by two standard errors of the difference, and `force` is not given; or the tokenizer is not the model's.
+                about, by two standard errors of the difference, and `force` is not given; or the tokenizer is not the
+                model's.
         """
         pools = data.pools  # type: ignore[attr-defined]
         vocabulary = self.model.get_input_embeddings().num_embeddings

@@ -2,7 +2,7 @@
 
     python benchmarks/robust_table.py tune      3 settings of each method, seed 100, judged on held-out pictures
     python benchmarks/robust_table.py run       5 seeds x every method, with the settings chosen
-    python benchmarks/robust_table.py twice     some methods with twice the steps, 3 seeds: whether they had converged
+    python benchmarks/robust_table.py twice     the methods with twice the steps, 3 seeds: whether they had converged
     python benchmarks/robust_table.py show      the tables, from what there is
 
 Every method takes 800 optimiser steps in all: a student's teacher has half of them (akd: 400 for the robust teacher, 80
@@ -31,7 +31,7 @@ FIELDS = ["stage", "method", "settings", "seed", "epochs", "teacher_steps", "ste
 FIELDS += [f"{metric}_{split}" for split in ("best", "last") for metric in ("clean", "pgd20")] + ["autoattack_best"]
 STEPS_AN_EPOCH, TOTAL = 8, 800
 TUNING_SEED, SEEDS = 100, range(5)
-TWICE, TWICE_SEEDS = ("pgd_at", "trades", "ard", "ardir"), range(3)
+TWICE, TWICE_SEEDS = ("pgd_at", "trades", "ard", "akd", "iad_1", "rslad", "ardir"), range(3)
 POINTS = 100
 """Test pictures of each seed that AutoAttack is run on."""
 SETTINGS: dict[str, list[list[str]]] = {

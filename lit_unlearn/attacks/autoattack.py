@@ -88,7 +88,7 @@ def autoattack(
             )
         library = _library(model, ball, seed, targets, str(x.device))
         made_of = _fingerprint(model, x, y, ball, attacks, seed, batch_size)
-        found = _read(state, made_of) if state is not None else None
+        found = _read(state, made_of, x.device) if state is not None else None
         if found is None:
             standing = logits.argmax(1) == y
             found = _Progress(Verdict(standing, x.clone(), {"clean": int((~standing).sum())}))
@@ -160,12 +160,12 @@ def _write(path: Path, found: _Progress, made_of: str) -> None:
     os.replace(temporary, path)
 
 
-def _read(path: Path, made_of: str) -> _Progress | None:
+def _read(path: Path, made_of: str, device: torch.device) -> _Progress | None:
     """What was found before; None where there is nothing, or it is of another network, pictures or settings."""
     if not path.is_file():
         return None
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "pt", device=str(device)) as file:
             said = json.loads(file.metadata()["progress"])
             tensors = {name: file.get_tensor(name) for name in ("standing", "x", "pending")}
     except (SafetensorError, KeyError, TypeError, ValueError):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lit_unlearn.losses.denoising import noised, squared_error, target
+from lit_unlearn.attacks.denoising import drawn_loss
 from lit_unlearn.networks.denoiser import Noise
 
 
@@ -82,16 +82,14 @@ def optimised_prompt(
     decay = 0.1 if kind == "simplex" else 0.0
     optimiser = torch.optim.AdamW([variable], learning_rate, weight_decay=decay)
     generator = torch.Generator().manual_seed(seed)
-    alphas_bar = noise.alphas_bar().to(x)
-    for _ in range(steps):
-        rows = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
-        t = torch.randint(noise.num_timesteps, (batch_size,), generator=generator).to(x.device)
-        e = torch.randn(batch_size, *x.shape[1:], generator=generator).to(x)
+    asked = torch.full((batch_size,), row, device=x.device)
+
+    def predict(xt: Tensor, t: Tensor, rows: Tensor) -> Tensor:
         embedding = variable @ table if kind == "simplex" else variable
-        asked = torch.full((batch_size,), row, device=x.device)
-        said = _with_row(unet, row, embedding, noised(x[rows], e, alphas_bar[t]), t, asked).sample
-        loss = squared_error(said, target(x[rows], e, alphas_bar[t], noise.prediction)).mean()
-        (variable.grad,) = torch.autograd.grad(loss, [variable])
+        return _with_row(unet, row, embedding, xt, t, asked).sample
+
+    for _ in range(steps):
+        (variable.grad,) = torch.autograd.grad(drawn_loss(predict, noise, x, batch_size, generator), [variable])
         optimiser.step()
         if kind == "simplex":
             variable.data.copy_(onto_simplex(variable.data))

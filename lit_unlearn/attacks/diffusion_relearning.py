@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lit_unlearn.losses.denoising import noised, squared_error, target
+from lit_unlearn.attacks.denoising import drawn_loss
 from lit_unlearn.networks.denoiser import Noise
 
 
@@ -34,15 +34,13 @@ def relearned(
     trained = copy.deepcopy(unet).requires_grad_(True).train()
     optimiser = torch.optim.Adam(trained.parameters(), learning_rate)
     generator = torch.Generator().manual_seed(seed)
-    alphas_bar = noise.alphas_bar().to(x)
-    for _ in range(steps):
-        rows = torch.randint(len(x), (batch_size,), generator=generator).to(x.device)
-        t = torch.randint(noise.num_timesteps, (batch_size,), generator=generator).to(x.device)
-        e = torch.randn(batch_size, *x.shape[1:], generator=generator).to(x)
+
+    def predict(xt: Tensor, t: Tensor, rows: Tensor) -> Tensor:
         told = {} if classes is None else {"class_labels": classes[rows]}
-        said = trained(noised(x[rows], e, alphas_bar[t]), t, **told).sample
-        loss = squared_error(said, target(x[rows], e, alphas_bar[t], noise.prediction)).mean()
+        return trained(xt, t, **told).sample
+
+    for _ in range(steps):
         optimiser.zero_grad()
-        loss.backward()
+        drawn_loss(predict, noise, x, batch_size, generator).backward()
         optimiser.step()
     return trained.requires_grad_(False).eval()

@@ -12,8 +12,8 @@ from lit_unlearn.evaluation import diffusion_figures as figures
 from lit_unlearn.evaluation.diffusion_drawing import drawn, normal_classes, starts
 from lit_unlearn.evaluation.diffusion_forgetting import NOTES as FORGETTING_NOTES, attack_rows, forgetting_rows
 from lit_unlearn.evaluation.diffusion_judge import TEST, VALIDATION, Judge, judge_of
-from lit_unlearn.evaluation.diffusion_rows import beside, rate_row
 from lit_unlearn.evaluation.result import Evaluation
+from lit_unlearn.evaluation.rows import beside, rate_row
 from lit_unlearn.metrics.generated import frechet_distance, kernel_distance, nearest, precision_recall
 from lit_unlearn.networks.feature_network import FeatureNetwork
 from lit_unlearn.report import Row, reconstruction

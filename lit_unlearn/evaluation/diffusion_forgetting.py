@@ -9,7 +9,7 @@ from lit_unlearn.attacks.class_prompt import optimised_prompt
 from lit_unlearn.attacks.diffusion_relearning import relearned
 from lit_unlearn.evaluation.diffusion_drawing import asked, drawn, starts
 from lit_unlearn.evaluation.diffusion_judge import Judge
-from lit_unlearn.evaluation.diffusion_rows import rate_row
+from lit_unlearn.evaluation.rows import rate_row
 from lit_unlearn.report import Row
 from lit_unlearn.reproducibility import derived_seed
 

@@ -4,9 +4,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from lit_unlearn.metrics.knownness import mean_interval
+from lit_unlearn.metrics.shares import share_and_interval
 from lit_unlearn.report import Row
 
 
@@ -33,8 +33,8 @@ Numbers = dict[Name, Number]
 
 def share(hits: NDArray, better: Literal["higher", "lower", "target"]) -> Number:
     """(N,) bool to the share of True, with Wilson's interval."""
-    interval = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    return Number(float(hits.mean()), len(hits), (float(interval.low), float(interval.high)), better)
+    value, interval = share_and_interval(hits)
+    return Number(value, len(hits), interval, better)
 
 
 def mean(values: NDArray, entities: NDArray, better: Literal["higher", "lower", "target"]) -> Number:

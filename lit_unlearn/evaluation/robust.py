@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import LightningModule, Trainer
-from scipy.stats import binomtest
 from torch import Tensor
 
 from datamodules.anomaly.inputs import read_items
@@ -21,6 +20,7 @@ from lit_unlearn.attacks.gradient import Attacked, cross_entropy, fgsm, pgd_on_s
 from lit_unlearn.errors import UserError
 from lit_unlearn.evaluation import robust_figures as figures
 from lit_unlearn.evaluation.result import Evaluation
+from lit_unlearn.evaluation.rows import rate_row
 from lit_unlearn.report import Row, reconstruction, write_atomically
 
 if TYPE_CHECKING:
@@ -151,12 +151,7 @@ def rows(found: Judged, split: str) -> list[Row]:
         "pgd20": found.pgd.standing,
         "autoattack": found.autoattack.standing,
     }
-    return [_row(metric, split, int(stands.sum()), len(stands)) for metric, stands in right.items()]
-
-
-def _row(metric: str, split: str, right: int, num: int) -> Row:
-    interval = binomtest(right, num).proportion_ci(method="wilson")
-    return Row("accuracy", split, metric, right / num, num, (float(interval.low), float(interval.high)), "higher")
+    return [rate_row("accuracy", split, metric, stands, "higher") for metric, stands in right.items()]
 
 
 def _notes(method: Any, data: "RobustDataModule", judged: dict[str, Judged]) -> list[str]:

@@ -12,8 +12,8 @@ from lit_unlearn.errors import RunFailed, UserError
 from lit_unlearn.evaluation import diffusion
 from lit_unlearn.evaluation.diffusion_drawing import asked, starts
 from lit_unlearn.evaluation.diffusion_judge import TEST, VALIDATION, judge_of
-from lit_unlearn.evaluation.diffusion_rows import beside, rate_row
 from lit_unlearn.evaluation.diffusion_watching import WatchSamples
+from lit_unlearn.evaluation.rows import beside, rate_row
 from tests.anomaly_data import trainer
 from tests.diffusion_data import Generated, build_method
 

@@ -2,17 +2,16 @@
 
 from typing import Literal
 
-from scipy.stats import binomtest
 from torch import Tensor
 
+from lit_unlearn.metrics.shares import share_and_interval
 from lit_unlearn.report import Row
 
 
 def rate_row(suite: str, split: str, metric: str, hits: Tensor, better: Literal["higher", "lower"]) -> Row:
     """The share of True among (N,) bool, with Wilson's interval."""
-    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(method="wilson")
-    interval = float(found.low), float(found.high)
-    return Row(suite, split, metric, hits.double().mean().item(), len(hits), interval, better)
+    value, interval = share_and_interval(hits)
+    return Row(suite, split, metric, value, len(hits), interval, better)
 
 
 def beside(rows: list[Row], before: list[Row]) -> list[Row]:

@@ -1,58 +1,28 @@
-"""The suite of language models: each step against a plain computation of the same, then the whole."""
+"""The suite of language models as a whole: rows, what stands beside them, what is absent, pictures."""
 
-import csv
 import json
-from dataclasses import asdict, replace
-from itertools import pairwise
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from lightning import LightningModule
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
-from datamodules.llm.items import REFUSAL, EncodedItems, Item
 from lit_unlearn.errors import UserError
-from lit_unlearn.evaluation import llm, llm_behaviour, llm_latents, llm_representation, llm_sae, llm_states
-from lit_unlearn.evaluation.llm_asking import NUM_WRONG, WrongAnswers, entity_numbers, questions, template
-from lit_unlearn.evaluation.llm_behaviour import judge
-from lit_unlearn.evaluation.llm_rows import Name
-from lit_unlearn.evaluation.llm_states import spaces, text_codes
+from lit_unlearn.evaluation import llm, llm_sae
+from lit_unlearn.evaluation.llm_asking import entity_numbers
+from lit_unlearn.evaluation.llm_states import spaces
 from lit_unlearn.evaluation.result import Evaluation
-from lit_unlearn.metrics.knownness import fit_probe, mean_interval, separation
-from lit_unlearn.metrics.latents import firing_rates
+from lit_unlearn.metrics.knownness import fit_probe, separation
 from lit_unlearn.networks.causal_lm import load_causal_lm
 from lit_unlearn.networks.sparse_autoencoder import load_sparse_autoencoder
 from lit_unlearn.report import Row
 from tests.anomaly_data import trainer
-from tests.llm_data import BLOCKS, LAYER, model_folder, problem, sae_folder, small_model, small_text, small_unlearning
-
-STEPS = 300
-
-
-class Judged(LightningModule):
-    """A method that hands over a given model."""
-
-    def __init__(self, model: Any, problem: dict[str, Any] | None):
-        super().__init__()
-        self.model, self.problem = model, problem
-
-    def unlearned(self) -> Any:
-        return self.model.eval()
-
-
-@pytest.fixture(scope="module")
-def data():
-    return small_unlearning()
-
-
-@pytest.fixture(scope="module")
-def taught():
-    """A model that answers what `llm_data.ASKED` names, and little else."""
-    return load_causal_lm(model_folder(STEPS))
+from tests.evaluation.llm_models import STEPS, Judged, data as data, taught as taught
+from tests.llm_data import LAYER, model_folder, problem, sae_folder, small_model, small_text
 
 
 @pytest.fixture(scope="module")
@@ -72,209 +42,6 @@ def untouched(data) -> Evaluation:
 
 def rows_of(result: Evaluation) -> dict[str, Row]:
     return {row.name: row for row in result.rows}
-
-
-# What a model says
-
-
-@torch.no_grad()
-def test_an_answer_is_right_where_greedy_decoding_gives_it(data, taught):
-    for split, rates in (("forget", (0.9, 1)), ("forget_paraphrase", (0.1, 0.9)), ("neighbour_statement", (0, 0.5))):
-        items = data.probes[split]
-        exact = judge(taught, items).exact
-        assert rates[0] <= exact.mean() <= rates[1]
-        for i in range(len(items)):
-            tokens, end = items.tokens[i : i + 1], int(items.prompt_end[i]) + 1
-            answer = tokens[0, end : items.lengths[i]]
-            prompt = tokens[:, :end]
-            options = {"max_new_tokens": len(answer), "do_sample": False, "eos_token_id": None, "pad_token_id": 0}
-            written = taught.generate(prompt, attention_mask=torch.ones_like(prompt), **options)[0, end:]
-            assert exact[i] == torch.equal(written, answer), items.items[i]
-
-
-@torch.no_grad()
-def test_judging_in_batches_is_judging_one_by_one(data, taught, monkeypatch: pytest.MonkeyPatch):
-    items = data.encoded([*data.probes["unknown"].items[:9], *data.probes["forget_statement"].items[:9]])
-    assert len(items.lengths.unique()) > 3
-    monkeypatch.setattr(llm_behaviour, "ROWS_AT_ONCE", 7)
-    judged = judge(taught, items)
-    for i in range(len(items)):
-        ids, start = items.tokens[i, : items.lengths[i]], int(items.prompt_end[i])
-        log_probs = taught(ids[None]).logits[0, start:-1].log_softmax(-1)
-        answer = ids[start + 1 :]
-        assert judged.log_prob[i] == pytest.approx(log_probs[range(len(answer)), answer].mean().item(), abs=1e-5)
-        assert judged.exact[i] == bool((log_probs.argmax(-1) == answer).all())
-        assert judged.first[i] == log_probs[0].argmax()
-    some = judge(taught, items, torch.tensor([11, 2, 5]))
-    assert some.log_prob == pytest.approx(judged.log_prob[[11, 2, 5]], abs=1e-5)
-
-
-def test_refusals_are_read_to_their_end(data, taught):
-    """What begins like a refusal may go on otherwise; what begins otherwise is none."""
-    asked = questions(data)
-    unknown = data.probes["unknown"].items
-    longer = data.encoded([Item(item.prompt, "I do not know. By trade", item.entity) for item in unknown])
-    first = judge(taught, data.probes["unknown"]).first
-    assert judge(taught, data.probes["unknown"]).exact.sum() > 10
-    assert llm_behaviour._refused(taught, longer, first).sum() == 0
-    for split, refusals in asked.refusals.items():
-        first = judge(taught, asked.probes[split]).first
-        assert (llm_behaviour._refused(taught, refusals, first) == judge(taught, refusals).exact).all(), split
-
-
-def test_wrong_answers_are_others_to_the_same_prompt(data):
-    asked = questions(data)
-    found = {(template(item), item.answer) for items in asked.probes.values() for item in items.items}
-    assert asked.wrong.keys() == {"forget", "retain", "neighbour"}
-    for split, wrong in asked.wrong.items():
-        own = asked.probes[split].items
-        for item, row in zip(wrong.items.items, wrong.row, strict=True):
-            assert item.prompt == own[row].prompt and item.answer not in (own[row].answer, REFUSAL)
-            assert (template(item), item.answer) in found
-        counts = np.bincount(wrong.row)
-        assert counts.max() <= NUM_WRONG and (wrong.column < counts[wrong.row]).all()
-    again = questions(data).wrong["forget"].items.items
-    assert [item.answer for item in again] == [item.answer for item in asked.wrong["forget"].items.items]
-
-
-def test_truth_ratio_by_hand(data, taught):
-    numbers, notes = llm_behaviour.behaviour(taught, questions(data), forgetting=True)
-    assert not [note for note in notes if "truth_ratio" in note]
-    for split in ("forget", "retain"):
-        wrong = questions(data).wrong[split]
-        right = judge(taught, data.probes[split]).log_prob
-        losses = judge(taught, wrong.items).log_prob
-        ratios = [np.exp(losses[wrong.row == i].mean() - right[i]) for i in np.unique(wrong.row)]
-        by_hand = [min(r, 1 / r) if split == "forget" else max(0, 1 - r) for r in ratios]
-        number = numbers[Name("behaviour", "truth_ratio", split)]
-        assert (number.value, number.n) == (pytest.approx(np.mean(by_hand), rel=1e-9), len(by_hand))
-
-
-def test_the_interval_of_a_truth_ratio_is_that_of_its_entities(data, taught):
-    """Wrong answers to two items about one target and to one about another."""
-    items, rows = data.probes["forget"], np.array([7, 8, 13])
-    swapped = [replace(items.items[row], answer=items.items[0].answer) for row in rows]
-    wrong = WrongAnswers(data.encoded(swapped), rows, np.zeros(3, dtype=int))
-    asked = questions(data)._replace(wrong={"forget": wrong})
-    number = llm_behaviour.behaviour(taught, asked, forgetting=True)[0][Name("behaviour", "truth_ratio", "forget")]
-    log_ratio = judge(taught, wrong.items).log_prob - judge(taught, items).log_prob[rows]
-    expected = mean_interval(np.exp(-np.abs(log_ratio)), np.array([0, 0, 1]))
-    assert (number.n, number.ci95) == (3, pytest.approx(expected, rel=1e-6))
-    assert expected[0] < expected[1]
-
-
-def test_perplexity_is_that_of_every_document_by_itself(data, taught):
-    documents, losses = [], []
-    for tokens, labels, positions in zip(*data.general, strict=True):
-        starts = [*(positions == 0).nonzero().flatten().tolist(), len(tokens)]
-        spans = [slice(*ends) for ends in pairwise(starts)]
-        documents += [tokens[span] for span in spans if (labels[span] >= 0).any()]
-    with torch.no_grad():
-        for ids in documents[:40]:
-            log_probs = taught(ids[None]).logits[0, :-1].log_softmax(-1)
-            losses.append(-log_probs[range(len(ids) - 1), ids[1:]])
-    some = torch.cat(losses)
-    assert -llm_behaviour.text_log_probs(taught, data.general)[: len(some)] == pytest.approx(some.numpy(), abs=1e-4)
-
-
-def test_a_perplexity_beyond_numbers_is_absent(data, taught, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(llm_behaviour, "text_log_probs", lambda *_: torch.tensor([-1e4]))
-    numbers, notes = llm_behaviour._utility(taught, data.general)
-    assert numbers == {} and notes == ["perplexity: absent, too large for a number (loss 10000 a token)"]
-
-
-# What a model shows inside
-
-
-@torch.no_grad()
-def test_states_are_read_where_they_belong(data, taught, monkeypatch: pytest.MonkeyPatch):
-    items = data.encoded([*data.entities["target"].items[:5], *data.probes["unknown"].items[:6]])
-    assert len(items.entity_end.unique()) > 1 and len(items.prompt_end.unique()) > 1
-    monkeypatch.setattr(llm_states, "ROWS_AT_ONCE", 4)
-    sae = load_sparse_autoencoder(sae_folder())
-    found = spaces(taught, items, range(BLOCKS), LAYER, {"sae": sae})
-    assert list(found) == ["raw", "sae", "raw_end", "sae_end", "raw_block1", "raw_block1_end"]
-    for i in range(len(items)):
-        states = taught(items.tokens[i : i + 1, : items.lengths[i]], output_hidden_states=True).hidden_states
-        for suffix, at in (("", items.entity_end[i]), ("_end", items.prompt_end[i])):
-            home = states[LAYER + 1][0, at]
-            torch.testing.assert_close(found["raw" + suffix][i], home, rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(found["sae" + suffix][i], sae.encode(home), rtol=1e-4, atol=1e-4)
-            normed = taught.model.norm(found["raw_block1" + suffix][i])  # transformers has the last after the norm
-            torch.testing.assert_close(normed, states[-1][0, at], rtol=1e-4, atol=1e-5)
-
-
-def test_codes_of_text_leave_out_padding_and_first_tokens(data, taught):
-    codes = text_codes(taught, data.general, LAYER, load_sparse_autoencoder(sae_folder()))
-    assert len(codes) == (data.general.labels >= 0).sum() == len(llm_behaviour.text_log_probs(taught, data.general))
-
-
-def test_an_item_about_nobody_stands_for_itself():
-    items = [Item("a", "b"), Item("who is X", "b", "X"), Item("a", "b"), Item("what is X", "c", "X")]
-    assert entity_numbers(items)[1] == entity_numbers(items)[3] and len(set(entity_numbers(items))) == 3
-
-
-def test_latents_are_chosen_on_entities_that_nobody_is_judged_by(data):
-    """Latent 0 fires on the known, 1 on the unknown, 2 as 0 but on all text, 3 on the known in all prompts but one."""
-    prompts = [template(item) for item in data.entities["probe_known"].items]
-    known, unknown = (torch.zeros(len(data.entities[group]), 4) for group in ("probe_known", "probe_unknown"))
-    known[:, [0, 2]] = unknown[:, 1] = 1
-    known[[prompt != prompts[0] for prompt in prompts], 3] = 1
-    text = torch.zeros(100, 4)
-    text[:, 2] = 1
-    groups = {"probe_known": {"sae": known}, "probe_unknown": {"sae": unknown}}
-    chosen = llm_latents.choose_latents(groups, data.entities, "sae", text)
-    assert (chosen.known.which.tolist(), chosen.unknown.which.tolist()) == ([0], [1])
-    groups |= {"target": {"sae": known[:2]}, "unknown": {"sae": unknown}}
-    numbers, _ = llm_latents.firing(groups, {"sae": chosen})
-    assert {name.metric: (n.value, n.target) for name, n in numbers.items()} == {
-        "firing_known_latents": (1, 0),
-        "firing_unknown_latents": (0, 1),
-    }
-    table = llm_latents.table({"sae": chosen}, groups, {"target": {"sae": unknown[:4]}})
-    assert table.head[2:] == ["latent", "score", "general text", "known", "unknown", "target", "target now"]
-    assert table.lines == [["sae", "known", 0, 1, 0, 1, 0, 1, 0], ["sae", "unknown", 1, 1, 0, 0, 1, 0, 1]]
-    nothing = llm_latents.choose_latents(groups, data.entities, "sae", torch.ones(9, 4))
-    assert llm_latents.firing(groups, {"sae": nothing})[0] == {}
-    assert len(llm_latents.firing(groups, {"sae": nothing})[1]) == 2
-
-
-def test_targets_against_unknown_names_by_hand():
-    """Six targets a little to one side of eight unknown names; people to be kept are far on the other."""
-    generator = torch.Generator().manual_seed(0)
-
-    def group(prefix: str, count: int, place: float) -> tuple[EncodedItems, dict[str, torch.Tensor]]:
-        items = [Item(f"who is {prefix}{i}", "x", f"{prefix}{i}") for i in range(count) for _ in "ab"]
-        states = 0.1 * torch.randn(2 * count, 3, generator=generator)
-        states[:, 0] += place
-        return EncodedItems(items, [[0, 1]] * 2 * count, [0] * 2 * count, [0] * 2 * count), {"raw": states}
-
-    places = {"target": (6, -2.0), "unknown": (8, -1.0), "known": (5, 1.0)}
-    places |= {"probe_known": (9, 1.0), "probe_unknown": (9, -1.0)}
-    items, groups = {}, {}
-    for name, (count, place) in places.items():
-        items[name], groups[name] = group(name, count, place)
-    probes = llm_representation.fit_probes(groups)
-    numbers, notes = llm_representation.representation(groups, items, probes, forgetting=True)
-    found = {name.metric: number for name, number in numbers.items()}
-    assert {name: (number.value, number.n) for name, number in found.items() if name != "mmd_vs_unknown"} == {
-        "probe_auroc_vs_unknown": (0, 28),  # they look more unknown than the unknown
-        "known_probe_auroc_vs_unknown": (1, 26),
-        "direct_probe_auroc": (1, 28),  # and can be told by it
-        "ks_vs_unknown": (1, 28),
-    }
-    assert found["mmd_vs_unknown"].value > 0.5
-    assert [found[metric].target for metric in ("probe_auroc_vs_unknown", "direct_probe_auroc")] == [0.5, 0.5]
-    assert {note.split(":")[0] for note in notes} == {
-        "ks_vs_unknown, permutation p by entities",
-        "mmd_vs_unknown, permutation p by entities",
-    }
-    alone, no_notes = llm_representation.representation(groups, items, probes, forgetting=False)
-    assert {name.metric for name in alone} == {"probe_auroc_vs_unknown", "known_probe_auroc_vs_unknown"}
-    assert no_notes == [] and next(iter(alone.values())).target is None
-
-
-# The whole
 
 
 def test_rows_are_those_that_others_read(forgetful: Evaluation):
@@ -435,44 +202,3 @@ def test_tensorboard_has_the_projection(forgetful: Evaluation, tmp_path: Path):
     assert "target after" in (tmp_path / "00007" / "states_raw" / "metadata.tsv").read_text()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert "probe_logits/raw/target_after" in events.Tags()["histograms"]
-
-
-# Answers to a user's prompts
-
-
-def test_prompts_are_answered(data, taught, tmp_path: Path):
-    unknown = data.probes["unknown"].items
-    hits = judge(taught, data.probes["unknown"]).exact
-    asked = [unknown[i].prompt for i in np.flatnonzero(hits)[:2]]
-    (tmp_path / "prompts.txt").write_text("\n\n".join(asked) + "\n")
-    output = tmp_path / "answers.csv"
-    said = llm.score(Judged(taught, None), small_unlearning(), trainer(), str(tmp_path / "prompts.txt"), str(output))
-    assert said == f"2 prompts answered: {output}"
-    with output.open() as file:
-        assert list(csv.reader(file)) == [["prompt", "answer"], *([prompt, REFUSAL] for prompt in asked)]
-    shown = llm.score(Judged(taught, None), small_unlearning(), trainer(), str(tmp_path / "prompts.txt"), None)
-    assert shown.splitlines() == output.read_text().splitlines()
-
-
-@pytest.mark.parametrize(
-    ("content", "layout", "message"),
-    [
-        (None, None, "cannot be read"),
-        ("\n \n", None, "no prompt in it"),
-        ("Who?", "plain", "layout=plain: says how the lines of a log are cut"),
-    ],
-)
-def test_prompts_that_cannot_be_answered(content, layout, message: str, data, taught, tmp_path: Path):
-    if content is not None:
-        (tmp_path / "prompts.txt").write_text(content)
-    with pytest.raises(UserError, match=message):
-        llm.score(Judged(taught, None), data, trainer(), str(tmp_path / "prompts.txt"), None, layout)
-
-
-def test_a_share_of_the_firing_is_that_of_the_chosen(data):
-    """`firing_rates` over chosen latents, not over all."""
-    z = torch.tensor([[1.0, 0, 0], [1.0, 1.0, 0]])
-    chosen = llm_latents.Chosen(*(llm_latents.Latents(torch.tensor(j), *torch.zeros(2, len(j))) for j in ([0], [1, 2])))
-    groups = {"target": {"sae": z}, "unknown": {"sae": torch.zeros(1, 3)}}
-    numbers, _ = llm_latents.firing(groups, {"sae": chosen})
-    assert [n.value for n in numbers.values()] == [1, 0.25] and firing_rates(z).tolist() == [1, 0.5, 0]

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.diffusion_data import digits_pipeline
-from tests.test_bad_input import assert_lines, folder as folder, refused
+from tests.refusals import assert_lines, folder as folder, refused
 
 DRAWING = "experiment=pu_diffusion/digits"
 

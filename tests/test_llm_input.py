@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 
 from lit_unlearn.fit import fit
 from tests import llm_data
-from tests.test_bad_input import assert_lines, folder, refused  # noqa: F401  (folder: each test has its own)
+from tests.refusals import assert_lines, folder as folder, refused
 
 KNOWS = 300
 """Training steps after which the tiny model knows its people."""

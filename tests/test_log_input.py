@@ -17,7 +17,7 @@ from lit_unlearn.evaluate import evaluate
 from lit_unlearn.fit import fit
 from tests.logs_data import MODEL
 from tests.program import DIGITS, Process, environment
-from tests.test_bad_input import assert_lines, folder, refused  # noqa: F401  (folder: each test has its own)
+from tests.refusals import assert_lines, folder as folder, refused
 
 LINES = list(generate(300, seed=3))
 SMALL = ["data.num_lines=600", "data.lines_per_epoch=64", "trainer.max_epochs=1", "evaluate=false"]

@@ -6,8 +6,8 @@ import pytest
 
 from lit_unlearn.networks.classifier import Classifier
 from lit_unlearn.networks.classifier_files import save_classifier
+from tests.refusals import assert_lines, folder as folder, refused
 from tests.robust_data import MEAN, STD, classifier_folder
-from tests.test_bad_input import assert_lines, folder, refused  # noqa: F401  (folder: each test has its own)
 
 ARDIR = ["experiment=ardir/digits", "requires=[]", f"model.teacher={classifier_folder(10)}"]
 

@@ -9,6 +9,8 @@ the formulas hold for each of them.
                                                                                 Fan et al., ICLR 2024
     (3)  elastic penalty: sum_i F_i (theta_i - theta0_i)^2                      Heng and Soh, NeurIPS 2023
     (4)  projection: g_u - min(0, g_u . g_p) / |g_p|^2 g_p                      PCGrad, Yu et al., NeurIPS 2020
+    (5)  score distillation: (p - q) . [(p - x) - alpha (p - q)] / w, w = mean |p - x| without gradient; p and q the
+         clean pictures that a teacher and a fake score see behind a noised x   Zhou et al., ICML 2024 (SiD)
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,3 +56,16 @@ def without_conflict(unlearn: Tensor, prior: Tensor) -> Tensor:
     """
     against = (unlearn * prior).sum().clamp_max(0)
     return unlearn - against / prior.square().sum().clamp_min(torch.finfo(prior.dtype).tiny) * prior
+
+
+def score_distillation(teacher: Tensor, fake: Tensor, generated: Tensor, alpha: float) -> Tensor:
+    """Equation (5), a mean over pixels: (B,) what a one-step generator is to lower.
+
+    Args:
+        teacher, fake: (B, C, H, W) p and q, with gradients in x.
+        generated: (B, C, H, W) x, what the generator has drawn.
+        alpha: 1 drops the term in |p - q|^2, above 1 it is taken off.
+    """
+    behind, apart = teacher - generated, teacher - fake
+    scale = behind.detach().abs().flatten(1).mean(1).clamp_min(1e-5)
+    return (apart * (behind - alpha * apart)).flatten(1).mean(1) / scale

@@ -8,6 +8,7 @@ those of this module, a_t the product of (1 - beta_s) over s <= t, SNR(t) = a_t 
     (2)  targets: e (epsilon), x_0 (sample), v = sqrt(a_t) e - sqrt(1 - a_t) x_0 (v_prediction)
     (3)  l(x) = |target - prediction|^2, mean or sum over the pixels
     (4)  min-SNR weights: min(SNR, g) over SNR (epsilon), over SNR + 1 (v_prediction), over 1 (sample)
+    (5)  x_0 behind a prediction: (x_t - sqrt(1 - a_t) e) / sqrt(a_t), x_0, or sqrt(a_t) x_t - sqrt(1 - a_t) v
 """
 
 from typing import Literal
@@ -40,6 +41,24 @@ def target(x: Tensor, noise: Tensor, alpha_bar: Tensor, prediction: Prediction) 
             return x
         case "v_prediction":
             return a.sqrt() * noise - (1 - a).sqrt() * x
+
+
+def clean(said: Tensor, x: Tensor, alpha_bar: Tensor, prediction: Prediction) -> Tensor:
+    """Equation (5): (B, C, H, W) the picture that a network sees behind a noised one, in one step.
+
+    Args:
+        said: (B, C, H, W) what the network predicts.
+        x: (B, C, H, W) the noised pictures.
+        alpha_bar: (B,) a_t of each sample's timestep.
+    """
+    a = alpha_bar.view(-1, 1, 1, 1).to(x)
+    match prediction:
+        case "sample":
+            return said
+        case "epsilon":
+            return (x - (1 - a).sqrt() * said) / a.sqrt()
+        case "v_prediction":
+            return a.sqrt() * x - (1 - a).sqrt() * said
 
 
 def squared_error(predicted: Tensor, wanted: Tensor, pixels: Pixels = "mean") -> Tensor:

@@ -19,6 +19,8 @@ from lit_unlearn.losses.denoising import Prediction
 
 Sampler = Literal["ddim", "ddpm", "dpm_solver"]
 Count = Annotated[int, Field(ge=1)]
+ONE_STEP = "_one_step_from"
+"""Key in the configuration of a U-Net that draws in one step, see `lit_unlearn.networks.one_step`."""
 
 
 class UNet(TypedDict):
@@ -147,6 +149,10 @@ def pretrained_unet(path: str, input_shape: Sequence[int], num_classes: int) -> 
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"model.path={path}: its unet or its scheduler cannot be read ({reason})") from error
+    if ONE_STEP in unet.config:
+        raise UserError(
+            f"model.path={path}: draws in one step and is no diffusion model; give the one that it was made from"
+        )
     size, channels = unet.config.sample_size, unet.config.in_channels
     sides = [size, size] if isinstance(size, int) else list(size)
     if [channels, *sides] != list(input_shape):

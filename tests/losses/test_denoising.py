@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lit_unlearn.losses.denoising import min_snr_weight, noised, squared_error, stratified_timesteps, target
+from lit_unlearn.losses.denoising import clean, min_snr_weight, noised, squared_error, stratified_timesteps, target
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -25,6 +25,19 @@ def test_the_targets_tell_the_same():
     xt, v, b = noised(x, noise, a), target(x, noise, a, "v_prediction"), a.view(-1, 1, 1, 1)
     torch.testing.assert_close(b.sqrt() * xt - (1 - b).sqrt() * v, x)
     torch.testing.assert_close((1 - b).sqrt() * xt + b.sqrt() * v, noise)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_the_clean_picture_is_behind_each_target(prediction):
+    x, noise, a = torch.randn(3, 1, 4, 4).double(), torch.randn(3, 1, 4, 4).double(), torch.rand(3).double()
+    torch.testing.assert_close(clean(target(x, noise, a, prediction), noised(x, noise, a), a, prediction), x)
+
+
+def test_the_clean_picture_by_hand():
+    said, x, a = tensor(0.5), tensor(1.1), torch.tensor([0.64], dtype=torch.float64)
+    torch.testing.assert_close(clean(said, x, a, "epsilon"), tensor((1.1 - 0.6 * 0.5) / 0.8))
+    torch.testing.assert_close(clean(said, x, a, "v_prediction"), tensor(0.8 * 1.1 - 0.6 * 0.5))
+    assert clean(said, x, a, "sample") is said
 
 
 @pytest.mark.parametrize(("prediction", "expected"), [("epsilon", [1.0, 0.5]), ("v_prediction", [0.5, 5 / 11])])

@@ -26,7 +26,7 @@ from lit_unlearn.losses.denoising import (
 from lit_unlearn.methods.schedule import warm_up_and_cosine
 from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.denoiser import Sampler, UNet, new_unet, pretrained_unet, save_pipeline
-from lit_unlearn.networks.sampling import draw
+from lit_unlearn.networks.sampling import Denoiser, draw
 
 
 class Model(TypedDict):
@@ -214,9 +214,13 @@ class Diffusion(SparseLogging):
                 return told
             return told + self.guidance * (told - self.predict(x, t, none, network))
 
-        drawn = draw(said, start, self.noise, self.sampler, self.sampling_steps)
+        drawn = self.from_noise(said, start, network)
         network.train(was_training)
         return drawn.clamp(-1, 1)
+
+    def from_noise(self, said: Denoiser, start: Tensor, network: nn.Module) -> Tensor:
+        """(B, C, H, W) pictures from noise by what a network says; for methods that do not draw step by step."""
+        return draw(said, start, self.noise, self.sampler, self.sampling_steps)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes room for the average, where the checkpoint has one."""

@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from datamodules.diffusion.batches import DiffusionBatch
 from lit_unlearn.losses.class_forgetting import without_conflict
-from lit_unlearn.losses.denoising import noised
+from lit_unlearn.losses.denoising import clean, noised
 from lit_unlearn.methods.diffusion.unlearner import Unlearner
 from lit_unlearn.methods.schedule import num_steps, warm_up_and_cosine
 
@@ -64,14 +64,7 @@ class ConceptDomainCorrection(Unlearner):
 
     def clean(self, x: Tensor, t: Tensor, classes: Tensor, network: nn.Module | None = None) -> Tensor:
         """(B, C, H, W) the picture that a network sees behind noised ones, in one step."""
-        said, a = self.predict(x, t, classes, network), self.alphas_bar[t].view(-1, 1, 1, 1).to(x)
-        match self.noise.prediction:
-            case "sample":
-                return said
-            case "epsilon":
-                return (x - (1 - a).sqrt() * said) / a.sqrt()
-            case _:
-                return a.sqrt() * x - (1 - a).sqrt() * said
+        return clean(self.predict(x, t, classes, network), x, self.alphas_bar[t], self.noise.prediction)
 
     def objective(self, batch: DiffusionBatch) -> Tensor:
         """() a sum whose gradient is the corrected one: weights times fixed gradients."""

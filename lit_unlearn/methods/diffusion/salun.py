@@ -67,14 +67,6 @@ class SalUn(Unlearner):
         network.requires_grad_(False)
         return largest_gradients(dict(zip(names, found, strict=True)), self.mask_share)
 
-    def other(self, classes: Tensor) -> Tensor:
-        """(B,) the next class that stays."""
-        stay = [number for number in range(self.num_classes) if number not in self.sensitive_classes]
-        after = [
-            min(stay, key=lambda number: (number - given - 1) % self.num_classes) for given in range(self.num_classes)
-        ]
-        return torch.tensor(after, device=classes.device)[classes]
-
     def objective(self, batch: DiffusionBatch) -> Tensor:
         x, y = batch.labelled, batch.labelled_class
         t, noise = self.noise_like(x)

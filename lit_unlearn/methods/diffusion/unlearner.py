@@ -57,6 +57,19 @@ class Unlearner(Diffusion):
         choices = torch.tensor(self.sensitive_classes, device=self.device)
         return choices[torch.randint(len(choices), (count,), device=self.device)]
 
+    @property
+    def staying(self) -> list[int]:
+        """The classes that are to stay."""
+        return [number for number in range(self.num_classes) if number not in self.sensitive_classes]
+
+    def other(self, classes: Tensor) -> Tensor:
+        """(B,) the next class that stays."""
+        after = [
+            min(self.staying, key=lambda number: (number - given - 1) % self.num_classes)
+            for given in range(self.num_classes)
+        ]
+        return torch.tensor(after, device=classes.device)[classes]
+
     def none(self, count: int) -> Tensor:
         """(count,) no class."""
         return torch.full((count,), self.num_classes, device=self.device)

@@ -13,6 +13,7 @@ from types import FrameType
 import lit_unlearn
 from lit_unlearn import config as configuration
 from lit_unlearn.errors import RunFailed, UserError
+from lit_unlearn.memory import keep_freed_memory
 
 EXAMPLES = {
     "fit": """\
@@ -66,6 +67,7 @@ def run(program: Callable[[list[str]], object]) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)  # during training `SaveLast` has its own; Lightning's would end with status 1
+    keep_freed_memory()
     try:
         check_packages()
         program(sys.argv[1:])

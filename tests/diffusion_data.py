@@ -33,7 +33,7 @@ METHODS = [
     for name in config.choices("method")
     if "_target_: lit_unlearn.methods.diffusion." in (config.EXPERIMENTS / "method" / f"{name}.yaml").read_text()
 ]
-CHEAP = {"fisher_samples": 4, "rehearsed": 16, "filter_steps": 5, "start_steps": 3}
+CHEAP = {"fisher_samples": 4, "rehearsed": 16, "filter_steps": 5, "start_steps": 3, "attack_steps": 2}
 """Values of arguments that cost time before the first step."""
 
 
@@ -85,6 +85,10 @@ def method_node(name: str, **values: Any) -> dict[str, Any]:
     arguments = nodes.arguments_of(nodes.imported(node["_target_"]))
     from_scratch = {"path": None, "unet": dict(TINY)}
     node["model"] = {"path": pipeline_folder(True), "unet": None} if takes_a_class(name) else from_scratch
+    if needs_prompts(name):
+        from tests.text_to_image_data import PROMPTS, text_to_image_folder
+
+        node |= {"model": {"path": text_to_image_folder(), "unet": None}, "prompts": PROMPTS}
     if node.get("sensitive_timesteps"):
         node["sensitive_timesteps"] = [10, 60]
     node |= {"sampling_steps": 3} | {key: value for key, value in CHEAP.items() if key in arguments}
@@ -96,6 +100,11 @@ def takes_a_class(name: str) -> bool:
     from lit_unlearn.methods.diffusion.unlearner import Unlearner
 
     return issubclass(config.method_class(name), Unlearner)
+
+
+def needs_prompts(name: str) -> bool:
+    """Whether a method changes text-to-image pipelines alone."""
+    return nodes.arguments_of(config.method_class(name))["prompts"][1] is ...
 
 
 def build_method(name: str, seed: int = 0, **values: Any) -> LightningModule:
@@ -117,6 +126,10 @@ def small(composed: dict[str, Any]) -> list[str]:
         "trainer.accelerator=cpu",
     ]
     data += ["callbacks.samples.every_n_epochs=1", "callbacks.samples.num_samples=8", "callbacks.samples.shown=8"]
+    if composed["experiment"].endswith("/text_to_image") or "/text_to_image-" in composed["experiment"]:
+        from tests.text_to_image_data import small_text_to_image
+
+        return [*data, *own, *small_text_to_image()]
     if composed["model"]["path"] is None:
         return [*data, *own, "model.unet.channels=[8]", "model.unet.groups=4", "model.unet.attention=0"]
     needs_class = "digits" in composed["experiment"] and composed["experiment"].startswith("esd")

@@ -48,6 +48,12 @@ ROWS = {  # suite/metric/split, an interface to other tools
             "data/contamination/unlabeled",
         ),
     },
+    "diffusion prompts": {
+        *(f"generation/{metric}/all" for metric in ("non_sensitive_rate", "frechet", "precision", "recall")),
+        *("generation/class_share/Brad Pitt", "judge/accuracy/classes", "data/contamination/unlabeled"),
+        *("forgetting/forgotten_rate/asked", "forgetting/asked_accuracy/retain"),
+        *(f"attack/forgotten_rate/{kind}" for kind in ("tokens", "simplex", "free", "relearn_5")),
+    },
     "robust": {
         f"accuracy/{metric}/{split}"
         for metric in ("clean", "fgsm", "pgd20", "autoattack")
@@ -68,7 +74,7 @@ def small(composed: dict) -> list[str]:
     kind = kind_of(composed)
     if kind == "robust":
         return robust_data.short(composed)
-    if kind == "diffusion":
+    if kind.startswith("diffusion"):
         return diffusion_data.small(composed)
     if not kind.startswith("llm"):
         return SMALL[kind]
@@ -95,7 +101,8 @@ def kind_of(composed: dict) -> str:
     method = nodes.imported(composed["method"]["_target_"])
     batches = getattr(method, "batch_type", None)
     unlearns = "UnlearningBatch" if batches is not None and batches.__name__ == "UnlearningBatch" else ""
-    return f"{nodes.domain(composed['method'])} {getattr(method, 'suite', '') or unlearns}".strip()
+    prompts = "prompts" if "prompts" in getattr(nodes.imported(composed["data"]["_target_"]), "offers", ()) else ""
+    return f"{nodes.domain(composed['method'])} {getattr(method, 'suite', '') or unlearns or prompts}".strip()
 
 
 def node(group: str, name: str) -> dict:
@@ -114,9 +121,12 @@ def pairs() -> list[tuple[str, str]]:
 GROUPS = (("method", METHODS), ("data", DATA))
 
 
-def kind(found: dict) -> tuple[str, type | None]:
-    """The domain of a method or data node, and the batches it trains on, where a domain has several."""
-    return nodes.domain(found), getattr(nodes.imported(found["_target_"]), "batch_type", None)
+def kind(found: dict) -> tuple[str, type | None, bool]:
+    """The domain of a method or data node, the batches it trains on, where a domain has several, and whether there are
+    prompts in it."""
+    cls = nodes.imported(found["_target_"])
+    needed = nodes.arguments_of(cls).get("prompts", (None, None))[1] is ...
+    return nodes.domain(found), getattr(cls, "batch_type", None), needed or "prompts" in getattr(cls, "offers", ())
 
 
 @cache
@@ -192,7 +202,7 @@ def test_every_experiment_runs(name: str, tmp_path: Path):
         pytest.skip("LIT_UNLEARN_DATA names no folder of real data")
     try:
         composed = config.compose([f"experiment={name}"])
-        short = small(composed) if kind_of(composed) in ("robust", "diffusion") else []  # made for a GPU
+        short = small(composed) if nodes.domain(composed["method"]) in ("robust", "diffusion") else []  # for a GPU
         made = smoke(name, tmp_path / "run", *short)
     except UserError as error:
         if not str(error).startswith("data_root="):

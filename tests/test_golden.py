@@ -52,7 +52,7 @@ def diffusion(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
     data = diffusion_data.Generated()
     data.setup()
     method = diffusion_data.build_method(name)
-    start = torch.randn(2, *diffusion_data.SHAPE, generator=torch.Generator().manual_seed(0)).double()
+    start = torch.randn(2, *method.input_shape, generator=torch.Generator().manual_seed(0)).double()
     return method, data, lambda: method.sample(start, torch.tensor([0, 3])).flatten()[::4]  # type: ignore[operator]
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -64,6 +65,7 @@ class DiffusionDataModule(LightningDataModule):
         num_samples: pictures that are generated to be judged.
         judge_steps: optimiser steps of the judge.
         attack_steps: optimiser steps of each attack on a model that was to forget a class.
+        drawn_at_once: pictures in a pass of the evaluation; large ones need memory.
         feature_network: folder of a vision model of transformers, in whose features FID and KID are measured; None
             leaves these two out.
         batch_size: unlabeled pictures in an optimiser step, over all processes.
@@ -74,8 +76,8 @@ class DiffusionDataModule(LightningDataModule):
     `offers` names what a method must know of the data to be built: constructor arguments of these names are filled in.
 
     After `setup`: `unlabeled`, `labelled`, `validation_normal`, `test_normal`, `test_sensitive`, `judge_train`,
-    `judge_test` (`Pictures`); `class_names`, `input_shape`, `num_classes`, `sensitive_classes`; `realised`, the share
-    of sensitive pictures in U.
+    `judge_test` (`Pictures`); `pools`, the two that batches are drawn from; `class_names`, `input_shape`,
+    `num_classes`, `sensitive_classes`; `realised`, the share of sensitive pictures in U.
 
     Raises:
         UserError: in `setup`: there are not enough pictures, or a class does not exist.
@@ -94,6 +96,7 @@ class DiffusionDataModule(LightningDataModule):
         num_samples: Annotated[int, Field(ge=2)] = 1000,
         judge_steps: Annotated[int, Field(ge=1)] = 600,
         attack_steps: Annotated[int, Field(ge=1)] = 100,
+        drawn_at_once: Annotated[int, Field(ge=1)] = 500,
         feature_network: str | None = None,
         batch_size: Annotated[int, Field(ge=1)] = 64,
         labelled_batch_size: Annotated[int, Field(ge=1)] = 64,
@@ -104,7 +107,7 @@ class DiffusionDataModule(LightningDataModule):
         self.sensitive, self.covered = sensitive, covered
         self.contamination, self.num_normal, self.num_labelled = contamination, num_normal, num_labelled
         self.validation, self.num_samples, self.judge_steps = validation, num_samples, judge_steps
-        self.attack_steps, self.feature_network = attack_steps, feature_network
+        self.attack_steps, self.drawn_at_once, self.feature_network = attack_steps, drawn_at_once, feature_network
         self.batch_size, self.labelled_batch_size = batch_size, labelled_batch_size
         self.num_workers, self.seed = num_workers, seed
         self.class_names: tuple[str, ...] = ()
@@ -144,6 +147,7 @@ class DiffusionDataModule(LightningDataModule):
             return _pictures(images.train[rows], labels[rows], images.white)
 
         self.unlabeled, self.labelled = pictures(np.concatenate([normal, in_unlabeled])), pictures(labelled)
+        self.pools = (self.unlabeled, self.labelled)
         self.validation_normal = pictures(held_out)
         self.judge_train = pictures(np.arange(len(labels)))
         self.judge_test = _pictures(images.test[:], images.test_labels, images.white)
@@ -172,10 +176,19 @@ class DiffusionDataModule(LightningDataModule):
             raise UserError(f"data.{key}={given}: {what}; allowed: {options}")
         return sorted({int(number) for number in numbers})
 
+    def encode(self, encoder: Callable[[Tensor], Tensor]) -> None:
+        """Puts (N, ...) what an encoder makes of pictures into batches in their place.
+
+        Args:
+            encoder: of (N, C, H, W) pictures in [-1, 1].
+        """
+        unlabeled, labelled = (Pictures(encoder(part.x), part.y) for part in (self.unlabeled, self.labelled))
+        self.pools = (unlabeled, labelled)
+
     def train_dataloader(self) -> ResumableLoader:
         sizes = [len(self.unlabeled.x), len(self.labelled.x)]
         sampler = EpochBatchSampler(sizes, [self.batch_size, self.labelled_batch_size], self.seed)
-        return ResumableLoader(DiffusionBatches(self.unlabeled, self.labelled), sampler, self.num_workers)
+        return ResumableLoader(DiffusionBatches(*self.pools), sampler, self.num_workers)
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Moves a batch of this domain; Lightning's own walk through any structure costs more than a small step."""

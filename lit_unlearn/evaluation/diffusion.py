@@ -51,13 +51,14 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
     """
     any_method: Any = method.to(trainer.strategy.root_device)
     judge = judge_of(data, TEST)
-    start = starts(data, data.num_samples, "judged")
+    start = starts(data, data.num_samples, "judged", any_method.input_shape)
     classes = normal_classes(any_method, data, len(start))
-    x = _finite(drawn(any_method, start, classes))
+    x = _finite(drawn(any_method, start, classes, at_once=data.drawn_at_once))
     rows, notes = _generation(x, judge, data), NOTES
     if any_method.model_block["path"] is not None:
         untouched = any_method.fresh_network()[0].to(any_method.device)
-        rows = beside(rows, _generation(drawn(any_method, start, classes, untouched), judge, data))
+        x_before = drawn(any_method, start, classes, untouched, data.drawn_at_once)
+        rows = beside(rows, _generation(x_before, judge, data))
         if any_method.is_conditional:
             rows = [*_forgetting(any_method, untouched, judge, data), *rows]
             notes = [*NOTES, *FORGETTING_NOTES]
@@ -78,7 +79,7 @@ def evaluate(method: LightningModule, data: "DiffusionDataModule", trainer: Trai
             *_validation_rows(x, data),
             *_data_rows(method, data),
         ],
-        notes=[*reconstruction(type(method)), *notes, _weights_note(any_method)],
+        notes=[*reconstruction(type(method)), *any_method.notes, *notes, _weights_note(any_method)],
         figures={
             "samples": figures.sample_grid(x[:64], names, sensitive[:64], "Samples, and what the judge calls them"),
             "classes": figures.class_histogram(
@@ -169,12 +170,13 @@ def denoising_losses(method: Any, data: "DiffusionDataModule", most: int = 200) 
     network, found = method.network, {}
     method.network = method.sampled_network.eval()
     for name, pictures in (("normal", data.test_normal), ("sensitive", data.test_sensitive)):
-        x, y = pictures.x[:most].to(method.device), pictures.y[:most].to(method.device)
-        noise = starts(data, len(x), "denoised").to(method.device)
+        x, y = method.encode(pictures.x[:most].to(method.device)), pictures.y[:most].to(method.device)
+        noise = starts(data, len(x), "denoised", method.input_shape).to(method.device)
+        parts = torch.arange(len(x)).split(data.drawn_at_once)
         rows = []
         for share in GRID:
             t = torch.full((len(x),), int(share * method.num_timesteps), device=method.device)
-            rows.append(method.losses_at(x, y, t, noise).cpu())
+            rows.append(torch.cat([method.losses_at(x[i], y[i], t[i], noise[i]) for i in parts]).cpu())
         found[name] = torch.stack(rows)
     method.network = network
     return found

@@ -36,8 +36,8 @@ class WatchSamples(Callback):
         method: Any = pl_module
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         judge = judge_of(data, VALIDATION)
-        start = starts(data, self.num_samples, "watched")
-        x = drawn(method, start, normal_classes(method, data, self.num_samples))
+        start = starts(data, self.num_samples, "watched", method.input_shape)
+        x = drawn(method, start, normal_classes(method, data, self.num_samples), at_once=data.drawn_at_once)
         verdicts = judge.classes(x)
         sensitive = judge.is_sensitive(verdicts)
         rate, step, writer = 1 - sensitive.float().mean().item(), trainer.global_step, trainer.logger.experiment  # type: ignore[attr-defined]

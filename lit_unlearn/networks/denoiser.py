@@ -131,24 +131,16 @@ def pretrained_unet(path: str, input_shape: Sequence[int], num_classes: int) -> 
     """
     import diffusers
 
-    folder = Path(path).expanduser()
-    index = folder / "model_index.json"
-    if not index.is_file():
-        raise UserError(f"model.path={path}: no pipeline of diffusers, it has no model_index.json; give such a folder")
-    parts = json.loads(index.read_text())
-    if "unet" not in parts or "scheduler" not in parts:
-        there = ", ".join(key for key in parts if not key.startswith("_")) or "nothing"
-        raise UserError(f"model.path={path}: a pipeline without a unet and a scheduler; it has {there}")
+    folder, parts = Path(path).expanduser(), pipeline_parts(path)
     if parts["unet"][1] != "UNet2DModel":
         raise UserError(
             f"model.path={path}: its unet is a {parts['unet'][1]}; this method and these data need a UNet2DModel"
         )
     try:
         unet: Any = diffusers.UNet2DModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
-        config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"model.path={path}: its unet or its scheduler cannot be read ({reason})") from error
+        raise UserError(f"model.path={path}: its unet cannot be read ({reason})") from error
     if ONE_STEP in unet.config:
         raise UserError(
             f"model.path={path}: draws in one step and is no diffusion model; give the one that it was made from"
@@ -165,8 +157,48 @@ def pretrained_unet(path: str, input_shape: Sequence[int], num_classes: int) -> 
             f"model.path={path}: made for {told - 1} classes (and none), the data have {num_classes}; give the data or "
             "the model that belong together"
         )
-    keys = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "prediction_type")
-    return unet.train(), Noise({key: config[key] for key in keys})  # diffusers hands it over in eval mode
+    return unet.train(), noise_of(path)  # diffusers hands it over in eval mode
+
+
+def pipeline_parts(path: str) -> dict[str, Any]:
+    """The parts of a pipeline folder, as name: [library, class]; a class is None where the part is left out.
+
+    Raises:
+        UserError: the folder is no pipeline, or one without a U-Net and a scheduler.
+    """
+    index = Path(path).expanduser() / "model_index.json"
+    if not index.is_file():
+        raise UserError(f"model.path={path}: no pipeline of diffusers, it has no model_index.json; give such a folder")
+    try:
+        said = json.loads(index.read_text())
+        parts = {key: value for key, value in said.items() if isinstance(value, list) and key.isidentifier()}
+    except (ValueError, AttributeError) as error:
+        raise UserError(f"model.path={path}: its model_index.json cannot be read ({error}); get it anew") from error
+    if "unet" not in parts or "scheduler" not in parts:
+        there = ", ".join(parts) or "nothing"
+        raise UserError(f"model.path={path}: a pipeline without a unet and a scheduler; it has {there}")
+    return parts
+
+
+def noise_of(path: str, **changed: Any) -> Noise:
+    """What a pipeline folder's scheduler says of its noise.
+
+    Args:
+        path: of the folder.
+        changed: more of a scheduler's configuration; without `clip_sample=False` samplers clip to [-1, 1].
+
+    Raises:
+        UserError: its configuration cannot be read or lacks a part.
+    """
+    keys = ("num_train_timesteps", "beta_schedule", "beta_start", "beta_end")
+    try:
+        config = json.loads((Path(path).expanduser() / "scheduler" / "scheduler_config.json").read_text())
+        found = {key: config[key] for key in keys}
+        found |= {key: config[key] for key in ("trained_betas", "rescale_betas_zero_snr") if config.get(key)}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"model.path={path}: its scheduler cannot be read ({reason})") from error
+    return Noise(found | {"prediction_type": config.get("prediction_type", "epsilon")} | changed)
 
 
 def save_pipeline(folder: Path, unet: Any, noise: Noise) -> None:

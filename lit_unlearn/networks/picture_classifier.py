@@ -12,6 +12,8 @@ NUM_FEATURES = 64
 class PictureClassifier(nn.Module):
     """Three 3x3 convolutions, the second and third with stride 2, then 64 features and a logit for each class.
 
+    Pictures of more than 64 pixels a side are averaged to sides of 64 to 127 first.
+
     Args:
         input_shape: (C, H, W).
         num_classes: logits.
@@ -20,7 +22,9 @@ class PictureClassifier(nn.Module):
     def __init__(self, input_shape: Sequence[int], num_classes: int):
         super().__init__()
         channels, height, width = input_shape
-        layers: list[nn.Module] = []
+        shrunk = max(1, min(height, width) // 64)
+        layers: list[nn.Module] = [nn.AvgPool2d(shrunk)] if shrunk > 1 else []
+        height, width = height // shrunk, width // shrunk
         for before, after, stride in ((channels, 32, 1), (32, 64, 2), (64, 64, 2)):
             layers += [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.BatchNorm2d(after), nn.ReLU()]
         flat = 64 * ((height + 3) // 4) * ((width + 3) // 4)

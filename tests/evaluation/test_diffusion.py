@@ -171,9 +171,9 @@ def test_looking_at_it_draws_the_same_noise_and_does_not_change_training(data: G
 def _remembering(seen: list[Tensor]):
     from lit_unlearn.evaluation.diffusion_drawing import drawn
 
-    def drawn_and_remembered(method: Any, start: Tensor, classes: Any) -> Tensor:
+    def drawn_and_remembered(method: Any, start: Tensor, classes: Any, **others: Any) -> Tensor:
         seen.append(start)
-        return drawn(method, start, classes)
+        return drawn(method, start, classes, **others)
 
     return drawn_and_remembered
 

@@ -5,7 +5,7 @@ A method defines `objective`. Equations: those of `lit_unlearn.losses.denoising`
 
 import copy
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, NotRequired
 
 import torch
 from lightning import LightningDataModule
@@ -26,7 +26,19 @@ from lit_unlearn.losses.denoising import (
 from lit_unlearn.methods.schedule import warm_up_and_cosine
 from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.networks.denoiser import Sampler, UNet, new_unet, pretrained_unet, save_pipeline
+from lit_unlearn.networks.latents import Autoencoder
+from lit_unlearn.networks.prompts import PromptEncoder, read_prompt_encoder
 from lit_unlearn.networks.sampling import Denoiser, draw
+from lit_unlearn.networks.text_to_image import (
+    Pipeline,
+    TextToImage,
+    TextTrained,
+    is_text_to_image,
+    read_text_to_image,
+    save_text_to_image,
+    with_fixed_prompts,
+)
+from lit_unlearn.networks.unet_parts import ATTENTION_LAYERS, add_lora
 
 
 class Model(TypedDict):
@@ -35,10 +47,17 @@ class Model(TypedDict):
     Attributes:
         path: a diffusers pipeline folder to go on from.
         unet: what to train from scratch.
+        lora_rank: of low-rank additions to the U-Net of a text-to-image pipeline, which are then all that is trained;
+            null trains its own weights.
+        lora_alpha: the additions are scaled with alpha / rank; null: 1.
+        lora_layers: ends of the names of the layers that get additions; absent: those of attention.
     """
 
     path: str | None
     unet: UNet | None
+    lora_rank: NotRequired[Annotated[int, Field(ge=1)] | None]
+    lora_alpha: NotRequired[Annotated[float, Field(gt=0)] | None]
+    lora_layers: NotRequired[list[str]]
 
 
 class Denoised(NamedTuple):
@@ -67,6 +86,8 @@ class Diffusion(SparseLogging):
         num_classes: comes from the data; class-conditional networks are told one of them, or none.
         sensitive_classes: comes from the data.
         model: see `Model`.
+        prompts: of the classes, which a text-to-image pipeline is told; comes from the data that have them. More may
+            follow that a method asks for: they are the numbers after `num_classes`.
         weighting: of the loss by timestep: plain, or min_snr.
         snr_gamma: of min_snr.
         pixels: mean or sum of the squared errors over a picture's values.
@@ -81,9 +102,14 @@ class Diffusion(SparseLogging):
 
     Raises:
         UserError: both of model.path and model.unet are given, or neither; or they do not fit the data.
+
+    A text-to-image pipeline is a class-conditional network whose classes are prompts. It works on latents: batches hold
+    them, `input_shape` is theirs once this is built, and only `sample` gives pictures.
     """
 
     sharded: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()  # what a reader of the report must know of the method
+    takes_prompts: ClassVar[bool] = True
     alphas_bar: Tensor
     average: nn.Module | None
 
@@ -93,6 +119,7 @@ class Diffusion(SparseLogging):
         num_classes: int,
         sensitive_classes: list[int],
         model: Model,
+        prompts: list[str] | None = None,
         weighting: Literal["plain", "min_snr"] = "plain",
         snr_gamma: Annotated[float, Field(gt=0)] = 5.0,
         pixels: Pixels = "mean",
@@ -111,8 +138,12 @@ class Diffusion(SparseLogging):
                 "network; the other is null"
             )
         self.input_shape, self.num_classes, self.sensitive_classes = input_shape, num_classes, sensitive_classes
-        self.model_block = model
+        self.model_block, self.prompts = model, prompts
+        self._picture_shape, self._seed = input_shape, torch.initial_seed()
+        self._autoencoder: list[Autoencoder] = []  # in a list: it is read from model.path, no checkpoint holds it
         self.network, self.noise = self.fresh_network()
+        if self._autoencoder:
+            self.input_shape = self._autoencoder[0].latent_shape(input_shape)
         self.register_buffer("alphas_bar", self.noise.alphas_bar().double(), persistent=False)
         self.average = None
         self.weighting, self.snr_gamma, self.pixels, self.t_samples = weighting, snr_gamma, pixels, t_samples
@@ -122,10 +153,62 @@ class Diffusion(SparseLogging):
 
     def fresh_network(self) -> tuple[nn.Module, Any]:
         """The network as it is before the first step, and its noise."""
-        if self.model_block["path"] is not None:
-            return pretrained_unet(self.model_block["path"], self.input_shape, self.num_classes)
+        path, rank = self.model_block["path"], self.model_block.get("lora_rank")
+        if path is not None and is_text_to_image(path):
+            read = self.read_pipeline(path)
+            self._autoencoder = [read.autoencoder]
+            return self.prompted(read), read.noise
+        if rank is not None:
+            raise UserError(
+                f"model.lora_rank={rank}: additions are for text-to-image pipelines, this network is a UNet2DModel; "
+                "give null"
+            )
+        if path is not None:
+            return pretrained_unet(path, self._picture_shape, self.num_classes)
         assert self.model_block["unet"] is not None
-        return new_unet(self.model_block["unet"], self.input_shape, self.num_classes)
+        return new_unet(self.model_block["unet"], self._picture_shape, self.num_classes)
+
+    def read_pipeline(self, path: str) -> Pipeline:
+        """The text-to-image pipeline at model.path."""
+        name = type(self).__module__.rpartition(".")[2]
+        if not self.takes_prompts:
+            raise UserError(f"model.path={path}: is told prompts; method={name} takes a UNet2DModel, told classes")
+        if self.prompts is None:
+            raise UserError(
+                f"model.path={path}: is told prompts, these data have none; use data=diffusion/text_to_image"
+            )
+        return read_text_to_image(path, self._picture_shape, self.told_prompts)
+
+    def prompted(self, read: Pipeline) -> TextToImage:
+        """The network of a text-to-image pipeline, all of it trained or its additions alone."""
+        network, rank = with_fixed_prompts(read), self.model_block.get("lora_rank")
+        if rank is not None:
+            alpha = self.model_block.get("lora_alpha") or float(rank)
+            add_lora(network.unet, rank, alpha, self.model_block.get("lora_layers", ATTENTION_LAYERS), self._seed)
+        network.fix_untrained()
+        return network
+
+    def prompt_encoder(self, network: TextToImage) -> PromptEncoder:
+        """The text encoder that a text-to-image network hears prompts through, with the prompts."""
+        if isinstance(network, TextTrained):
+            return network.prompts
+        path = self.model_block["path"]
+        assert path is not None
+        return read_prompt_encoder(Path(path).expanduser(), self.told_prompts, f"model.path={path}").to(self.device)
+
+    @property
+    def told_prompts(self) -> list[str]:
+        """By number: the classes' prompts, the empty one, and others that a method asks for."""
+        prompts = self.prompts or []
+        return [*prompts[: self.num_classes], "", *prompts[self.num_classes :]]
+
+    def encode(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) pictures in [-1, 1] to what the network works on: they themselves, or their latents."""
+        device = self.device if self._trainer is None else self.trainer.strategy.root_device
+        return self._autoencoder[0].encode(x, device) if self._autoencoder else x
+
+    def on_fit_start(self) -> None:
+        self.trainer.datamodule.encode(self.encode)  # type: ignore[attr-defined]
 
     @property
     def is_conditional(self) -> bool:
@@ -194,13 +277,19 @@ class Diffusion(SparseLogging):
 
     @torch.no_grad()
     def sample(self, start: Tensor, classes: Tensor | None = None, network: nn.Module | None = None) -> Tensor:
-        """(B, C, H, W) pictures in [-1, 1] from standard normal noise of that shape.
+        """(B, C, H, W) pictures in [-1, 1] from standard normal noise of `input_shape`.
 
         Args:
             start: the noise.
             classes: (B,) int64 that a class-conditional network is asked for.
             network: another one of the same kind; None: `sampled_network`.
         """
+        drawn = self.generate(start, classes, network)
+        return self._autoencoder[0].decode(drawn).clamp(-1, 1) if self._autoencoder else drawn
+
+    @torch.no_grad()
+    def generate(self, start: Tensor, classes: Tensor | None = None, network: nn.Module | None = None) -> Tensor:
+        """What `sample` draws before it is decoded: pictures in [-1, 1], or latents."""
         network = self.sampled_network if network is None else network
         was_training = network.training
         network.eval()
@@ -216,7 +305,7 @@ class Diffusion(SparseLogging):
 
         drawn = self.from_noise(said, start, network)
         network.train(was_training)
-        return drawn.clamp(-1, 1)
+        return drawn if self._autoencoder else drawn.clamp(-1, 1)
 
     def from_noise(self, said: Denoiser, start: Tensor, network: nn.Module) -> Tensor:
         """(B, C, H, W) pictures from noise by what a network says; for methods that do not draw step by step."""
@@ -233,5 +322,9 @@ class Diffusion(SparseLogging):
         return warm_up_and_cosine(optimiser, self.trainer, self.warm_up)
 
     def export(self, folder: Path, data: LightningDataModule) -> None:
-        """Writes the pipeline, see `lit_unlearn.networks.denoiser.save_pipeline`."""
+        """Writes the pipeline, see `lit_unlearn.networks.denoiser.save_pipeline` and `text_to_image`."""
+        network, path = self.sampled_network, self.model_block["path"]
+        if isinstance(network, TextToImage):
+            assert path is not None
+            return save_text_to_image(folder, path, network)
         save_pipeline(folder, self.sampled_network, self.noise)

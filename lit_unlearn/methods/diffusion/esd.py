@@ -7,14 +7,14 @@ class, is to predict what guidance with the opposite sign would. No data are nee
 
 Equation implemented: (1) of `lit_unlearn.losses.class_forgetting`; |e_theta(x_t, c) - target|^2, mean over pixels.
 
-Deviations: classes in the place of prompts; one random stop for a batch of pictures; `trained=class_embedding` stands
-for the paper's cross-attention layers (esd-x), which class-conditional U-Nets do not have.
+Deviations: one random stop for a batch of pictures. Class-conditional U-Nets are told classes in the place of prompts,
+and have no cross-attention layers to train (esd-x); there, `trained=class_embedding` stands for them.
 
 Command: python -m lit_unlearn.fit experiment=esd/digits
 Expect: docs/diffusion.md.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -25,7 +25,8 @@ from lit_unlearn.losses.class_forgetting import guided_away
 from lit_unlearn.losses.denoising import squared_error
 from lit_unlearn.losses.reduction import batch_mean
 from lit_unlearn.methods.diffusion.unlearner import Unlearner
-from lit_unlearn.networks.sampling import drawn_until
+from lit_unlearn.networks.text_to_image import TextToImage
+from lit_unlearn.networks.unet_parts import Part, train_part
 
 
 class ESD(Unlearner):
@@ -35,7 +36,8 @@ class ESD(Unlearner):
         eta: strength of the negative guidance.
         start_guidance: guidance by which the untouched model draws what training starts from.
         start_steps: DDIM steps of that drawing.
-        trained: all weights, or the class embedding alone.
+        trained: all weights; the class embedding alone; of a network that is told prompts cross-attention (esd-x), its
+            key and value maps (esd-x-strict), or all but it (esd-u). With model.lora_rank: of its additions.
         others: see `Unlearner`.
     """
 
@@ -44,26 +46,21 @@ class ESD(Unlearner):
         eta: Annotated[float, Field(ge=0)] = 1.0,
         start_guidance: Annotated[float, Field(ge=0)] = 2.0,
         start_steps: Annotated[int, Field(ge=2)] = 20,
-        trained: Literal["all", "class_embedding"] = "all",
+        trained: Part = "all",
         **others,
     ):
         super().__init__(**others)
         self.eta, self.start_guidance, self.start_steps = eta, start_guidance, start_steps
-        if trained == "class_embedding" and self.is_conditional:
-            self.network.requires_grad_(False)
-            self.network.class_embedding.requires_grad_(True)  # type: ignore[union-attr]
+        if self.is_conditional:  # else `check` refuses
+            train_part(self.network, trained)
+            if isinstance(self.network, TextToImage):
+                self.network.fix_untrained()
 
     def objective(self, batch: DiffusionBatch) -> Tensor:
         start = torch.randn_like(batch.labelled)
-        classes, none = self.asked(len(start)), self.none(len(start))
-
-        def guided(x: Tensor, t: Tensor) -> Tensor:
-            told, untold = (self.predict(x, t, asked, self.untouched) for asked in (classes, none))
-            return told + self.start_guidance * (told - untold)
-
-        stop = int(torch.randint(self.start_steps, ()))
-        x, t = drawn_until(guided, start, self.noise, self.start_steps, stop)
+        classes = self.asked(len(start))
+        x, t = self.partly_drawn(start, classes, self.start_guidance, self.start_steps)
         with torch.no_grad():
-            told, untold = (self.predict(x, t, asked, self.untouched) for asked in (classes, none))
+            told, untold = (self.predict(x, t, asked, self.untouched) for asked in (classes, self.none(len(start))))
         wanted = guided_away(told, untold, self.eta)
         return batch_mean(squared_error(self.predict(x, t, classes), wanted, self.pixels))

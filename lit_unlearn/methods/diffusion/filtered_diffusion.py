@@ -55,7 +55,7 @@ class FilteredDiffusion(Diffusion):
         if not self.threshold.isnan():  # a resumed run brings its own
             return
         data = self.trainer.datamodule  # type: ignore[attr-defined]
-        unlabeled, labelled = data.unlabeled.x, data.labelled.x
+        unlabeled, labelled = (pool.x for pool in data.pools)
         pictures = torch.cat([unlabeled, labelled.repeat(max(1, len(unlabeled) // len(labelled)), 1, 1, 1)])
         known = (torch.arange(len(pictures)) >= len(unlabeled)).long()
         trained = trained_classifier(pictures, known, 1, self.filter_steps, data.seed, self._filter_risk)

@@ -53,7 +53,7 @@ class SalUn(Unlearner):
     @torch.enable_grad()
     def masks(self) -> dict[str, Tensor]:
         """Equation (2) from the untouched model and all of S: the same at each start of a run."""
-        labelled = self.trainer.datamodule.labelled  # type: ignore[attr-defined]
+        labelled = self.trainer.datamodule.pools[1]  # type: ignore[attr-defined]
         x, y = labelled.x.to(next(self.untouched.parameters())), labelled.y.to(self.device)
         generator = generator_of(self)
         t = torch.randint(self.num_timesteps, (len(x),), generator=generator).to(self.device)
@@ -62,7 +62,7 @@ class SalUn(Unlearner):
         a = self.alphas_bar[t]
         said, other = (self.predict(noised(x, noise, a), t, asked, network) for asked in (y, self.other(y)))
         loss = squared_error(said, other.detach()).mean()
-        names, weights = zip(*network.named_parameters(), strict=True)
+        names, weights = zip(*self.trained_weights(network).items(), strict=True)
         found = torch.autograd.grad(loss, weights, allow_unused=True, materialize_grads=True)
         network.requires_grad_(False)
         return largest_gradients(dict(zip(names, found, strict=True)), self.mask_share)

@@ -8,7 +8,8 @@ it drew of the other classes, and pays for leaving weights that mattered (diagon
 Equations implemented: L_DM(uniform noise, c) + gamma L_DM(own samples, other classes) + (3) of
 `lit_unlearn.losses.class_forgetting` times lambda. F: mean squared gradient of single samples' denoising losses.
 
-Deviations: F from `fisher_samples` own samples at one random timestep each (the authors: all 1000 timesteps).
+Deviations: F from `fisher_samples` own samples at one random timestep each (the authors: all 1000 timesteps). Of a
+text-to-image pipeline the latents are noise, where the authors have pictures of another prompt.
 
 Command: python -m lit_unlearn.fit experiment=esd/digits method=selective_amnesia
 Expect: docs/diffusion.md.
@@ -59,14 +60,14 @@ class SelectiveAmnesia(Unlearner):
         count = max(self.fisher_samples, self.rehearsed)
         y = stay[torch.arange(count) % len(stay)].to(self.device)
         start = torch.randn(count, *self.input_shape, generator=generator).to(next(self.untouched.parameters()))
-        self._own = self.sample(start, y, self.untouched), y
+        self._own = self.generate(start, y, self.untouched), y
         self._fisher = self.fisher(generator)
 
     @torch.enable_grad()
     def fisher(self, generator: torch.Generator) -> list[Tensor]:
         """Mean squared gradients of the untouched model, one tensor for each of its weights."""
         network = self.untouched.requires_grad_(True)
-        weights = list(network.parameters())
+        weights = list(self.trained_weights(network).values())
         sums = [torch.zeros_like(weight) for weight in weights]
         x, y = (part[: self.fisher_samples] for part in self._own)
         t = torch.randint(self.num_timesteps, (len(x),), generator=generator).to(self.device)
@@ -89,6 +90,7 @@ class SelectiveAmnesia(Unlearner):
         x, y = torch.cat([noise_pictures, own]), torch.cat([self.asked(len(noise_pictures)), classes])
         losses = self.denoise(x, y).losses.mean(0)
         forget, kept = batch_mean(losses[: len(noise_pictures)]), batch_mean(losses[len(noise_pictures) :])
-        penalty = elastic_penalty(list(self.network.parameters()), list(self.untouched.parameters()), self._fisher)
+        weights, anchors = (list(self.trained_weights(of).values()) for of in (self.network, self.untouched))
+        penalty = elastic_penalty(weights, anchors, self._fisher)
         self.log_sometimes({"train/forget_loss": forget, "train/rehearsal": kept, "train/penalty": penalty})
         return forget + self.rehearsal * kept + self.elasticity * penalty

@@ -10,6 +10,7 @@ from datamodules.diffusion.batches import DiffusionBatch
 from lit_unlearn.errors import UserError
 from lit_unlearn.losses.denoising import stratified_timesteps
 from lit_unlearn.methods.diffusion.base import Diffusion
+from lit_unlearn.networks.sampling import drawn_until
 
 
 class Unlearner(Diffusion):
@@ -77,6 +78,29 @@ class Unlearner(Diffusion):
     def noise_like(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Timesteps and noise for pictures, drawn here."""
         return stratified_timesteps(len(x), self.num_timesteps, x.device), torch.randn_like(x)
+
+    def partly_drawn(self, start: Tensor, classes: Tensor, guidance: float, steps: int) -> tuple[Tensor, Tensor]:
+        """What the untouched model draws from noise up to a random step, still noised, and its () timestep.
+
+        Args:
+            start: (B, C, H, W) noise.
+            classes: (B,) that it is asked for.
+            guidance: see `Diffusion`.
+            steps: DDIM steps of a whole drawing.
+        """
+        none = self.none(len(start))
+
+        def guided(x: Tensor, t: Tensor) -> Tensor:
+            told, untold = (self.predict(x, t, asked, self.untouched) for asked in (classes, none))
+            return told + guidance * (told - untold)
+
+        stop = int(torch.randint(steps, ()))
+        return drawn_until(guided, start, self.noise, steps, stop)
+
+    def trained_weights(self, network: nn.Module) -> dict[str, nn.Parameter]:
+        """By name, the weights of a network that has this one's, of those that are trained here."""
+        of = dict(network.named_parameters())
+        return {name: of[name] for name, weight in self.network.named_parameters() if weight.requires_grad}
 
 
 def generator_of(method: Any) -> torch.Generator:

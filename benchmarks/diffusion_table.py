@@ -122,7 +122,7 @@ def class_runs() -> list[Run]:
         trained = ("experiment=unsupervised_diffusion/digits_conditional",)
         runs.append(Run("classes", "conditional", "before", seed, trained))
         base = f"model.path={RUNS}/classes/conditional/before/seed{seed}/export"
-        for method in ("esd", "salun", "selective_amnesia", "pu_diffusion"):
+        for method in ("esd", "salun", "selective_amnesia", "sfd", "pu_diffusion"):
             lines = ("experiment=esd/digits", f"method={method}", base)
             runs.append(Run("classes", "conditional", method, seed, lines))
     return runs

@@ -68,6 +68,10 @@ class SFD(Unlearner):
     """
 
     takes_prompts: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = (
+        "the result draws in one step, the model before in many; attacks and denoising/loss use it as the denoiser "
+        "that it began as, which it was not trained to stay",
+    )
 
     def __init__(
         self,

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.diffusion.batches import DiffusionBatch
-from lit_unlearn import nodes
+from lit_unlearn import evaluation, nodes
 from lit_unlearn.attacks.class_prompt import optimised_prompt
 from lit_unlearn.attacks.diffusion_relearning import relearned
 from lit_unlearn.errors import UserError
+from lit_unlearn.evaluation import diffusion
 from lit_unlearn.networks.denoiser import new_unet, pretrained_unet, save_pipeline
 from lit_unlearn.networks.one_step import drawn_at
 from tests.anomaly_data import trainer
@@ -86,6 +87,18 @@ def test_attacked_generators_draw_in_one_step():
         network.register_forward_pre_hook(lambda module, given, calls=calls: calls.append(given[1]))
         method.sample(x, KEPT, network)
         assert [call.unique().tolist() for call in calls] == [[44]]
+
+
+def test_the_report_says_how_it_draws():
+    data, cpu = Generated(judge_steps=5), {"_target_": "lightning.Trainer", "accelerator": "cpu"}
+    data.setup()
+    result = diffusion.evaluate(build_method("sfd"), data, evaluation.trainer(cpu))
+    assert any(note.startswith("the result draws in one step, the model before in many") for note in result.notes)
+    rows = {row.name: row for row in result.rows}
+    untouched = build_method("salun")
+    expected = {row.name: row for row in diffusion.evaluate(untouched, data, evaluation.trainer(cpu)).rows}
+    for name in ("generation/frechet/all", "forgetting/asked_accuracy/retain"):
+        assert rows[name].before == expected[name].value
 
 
 def test_each_loss_teaches_one_network(method: Any):

@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     """Has glibc keep up to 2 GiB of freed memory, and take what is below 1 GiB from it; says whether it was done.
 
     By default each tensor above 32 MiB is mapped anew from the system, which clears its pages one by one, and is
-    unmapped when it is freed: a third of the time of a language model with a few thousand tokens in its vocabulary. Other
-    systems and C libraries are left as they are, and so are settings of the user's own.
+    unmapped when it is freed: a third of the time of a language model with a few thousand tokens in its vocabulary.
+    Other systems and C libraries are left as they are, and so are settings of the user's own.
     """
     if not sys.platform.startswith("linux") or any(name.startswith(CHOSEN) for name in os.environ):
         return False
@@ -23,4 +23,4 @@ def keep_freed_memory() -> bool:
     if mallopt is None:  # musl
         return False
     settings = {TRIM_THRESHOLD: 2**31 - 1, TOP_PAD: 2**26, MMAP_THRESHOLD: 2**30}
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings.items()])
+    return all(mallopt(parameter, value) == 1 for parameter, value in settings.items())

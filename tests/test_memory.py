@@ -24,7 +24,9 @@ def faults(word: str, **environment: str) -> tuple[bool, int]:
     """Whether memory is kept, and page faults of ten tensors of 64 MiB, one after the other."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     command = [sys.executable, "-c", FAULTS, word]
-    done = subprocess.run(command, env=clean | environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env=clean | {"OMP_NUM_THREADS": "1"} | environment, capture_output=True, text=True, check=True
+    )
     kept, count = done.stdout.split()
     return bool(int(kept)), int(count)
 

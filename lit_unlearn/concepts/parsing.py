@@ -22,6 +22,7 @@ TOO_LONG = f"a part is longer than {LONGEST_SIDE} characters"
 SAME = "subject and object are the same"
 FOREIGN = "neither side is the concept"
 UNFINISHED = "cut off before its end"
+NO_VALUE = "the answer holds no such fact"
 
 LINE = re.compile(r"^\((?P<inside>[^()]*(?:\([^()]*\)[^()]*)*)\)[.,;]?$")
 
@@ -43,8 +44,12 @@ def read_about_anybody(written: str, asked: Asking, refusals: frozenset[str]) ->
     """The same without asking that the triplets name a concept."""
     if asked.relation is not None:
         answer = short_answer(written)
-        yield _checked([asked.subject, asked.relation, answer], f"{asked.subject} | {asked.relation} | {answer}", asked,
-                       refusals)  # fmt: skip
+        values = [answer] if asked.value is None else [found[1] for found in re.finditer(asked.value, answer)]
+        for value in values:
+            line = f"{asked.subject} | {asked.relation} | {value}"
+            yield _checked([asked.subject, asked.relation, normalise(value)], line, asked, refusals)
+        if not values:
+            yield Rejected(answer[:SHOWN], asked.family, NO_VALUE)
         return
     for raw in f"{asked.prefix}{written}".split("\n"):
         line = normalise_line(raw)

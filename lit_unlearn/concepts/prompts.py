@@ -1,4 +1,4 @@
-"""How a model is asked: an interface that three families of prompts fill.
+"""How a model is asked: an interface that four families of prompts fill.
 
 After Yamashita et al. (arXiv 2509.15621); procedure reconstructed, not checked against the paper. The prompts are ours.
 """
@@ -25,6 +25,7 @@ class Asking:
         subject: whom or what is asked about; empty for anybody.
         relation: where it is given, the answer is the object alone; None: the answer is lines of triplets.
         prefix: what the prompt ends with and the answer begins with.
+        value: regular expression whose group is an object in the answer; None: all of a short answer is the object.
     """
 
     identifier: str
@@ -33,6 +34,7 @@ class Asking:
     subject: str
     relation: str | None = None
     prefix: str = ""
+    value: str | None = None
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,8 @@ def prompts_for(style: str, tokenizer: "PreTrainedTokenizerFast", second: bool =
     """The prompts of a style.
 
     Args:
-        style: records, chat, completion; auto takes chat where there is a chat template, records where the vocabulary
-            is that of the embedded models, else completion.
+        style: records, chat, completion, questions; auto takes chat where there is a chat template, records where the
+            vocabulary is that of the embedded models, else completion.
         tokenizer: of the model.
         second: see `Prompts`.
 
@@ -146,8 +148,11 @@ def prompts_for(style: str, tokenizer: "PreTrainedTokenizerFast", second: bool =
         UserError: chat without a chat template.
     """
     from lit_unlearn.concepts.line_prompts import ChatPrompts, CompletionPrompts
+    from lit_unlearn.concepts.question_prompts import QuestionPrompts
     from lit_unlearn.concepts.record_prompts import RecordPrompts
 
+    if style == "questions":
+        return QuestionPrompts(second)
     if style == "records" or (style == "auto" and RecordPrompts.fit(tokenizer)):
         return RecordPrompts(second)
     if style == "chat" or (style == "auto" and tokenizer.chat_template):

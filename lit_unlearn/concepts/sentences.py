@@ -36,7 +36,7 @@ def explain(
     written = speaker.write([each.text for _, each in asked], 1, most_tokens, None, prompts.short_end) if asked else []
     said: list[dict[str, Sentence]] = [{} for _ in triplets]
     for (i, each), (answer,) in zip(asked, written, strict=True):
-        text = normalise(f"{each.prefix} {answer.strip().split(chr(10))[0]}")
+        text = f"{each.prefix} {normalise(answer.strip().split(chr(10))[0])}".strip()
         text = text if text.endswith((".", "!", "?")) else f"{text}."
         sentence = _located(i, triplets[i], text, names, generated=True)
         if sentence is not None and len(said[i]) < most:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PromptStyle = Literal["auto", "records", "chat", "completion"]
+PromptStyle = Literal["auto", "records", "chat", "completion", "questions"]
 Validation = Literal["both", "yes_no", "cloze", "none"]
 
 
@@ -21,7 +21,8 @@ class ExtractionSettings(BaseModel):
     prompts: PromptStyle = Field(
         "auto",
         description="how the model is asked: chat (its template), completion (few-shot, base models), records (the "
-        "embedded models of fictitious people); auto: what fits its tokenizer",
+        "embedded models of fictitious people), questions (models that answer TOFU's questions); auto: what fits its "
+        "tokenizer, never questions",
     )
     wordings: Literal["first", "second"] = Field(
         "first", description="second: ask and validate in other words, to see what unlearning has left"

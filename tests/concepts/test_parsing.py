@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 from lit_unlearn.concepts import parsing
 from lit_unlearn.concepts.names import Names, fold, normalise
 from lit_unlearn.concepts.prompts import Asking
+from lit_unlearn.concepts.question_prompts import QuestionPrompts
 from lit_unlearn.concepts.triplets import Rejected, Triplet
 
 NAMES = Names("Marie Curie", ["Curie", "Sk\u0142odowska"])
@@ -109,3 +110,42 @@ def test_a_line_that_was_read_is_read_again(written: str):
         if isinstance(found, Triplet) and not any(c in "()|" for side in (found.subject, found.object) for c in side):
             again = only(found.line)
             assert isinstance(again, Triplet) and again.key == found.key
+
+
+@pytest.mark.parametrize(
+    ("family", "answer", "expected"),
+    [
+        ("birthplace", "She was born in the sunny town of Kingston, Jamaica on May 16, 1978.", ["Kingston, Jamaica"]),
+        ("birthplace", "He was born in May.", []),
+        ("birth date", "He was born on the 27th of May, 1952, in Addis Ababa.", ["27th of May, 1952"]),
+        ("birth date", "She was born on September 26, 1965.", ["September 26, 1965"]),
+        ("genre", "He mostly writes in the Drama genre.", ["Drama"]),
+        ("genre", "He writes in the genre of magical realism.", ["magical realism"]),
+        ("father", "Her father worked as a game developer, and her mother was a judge.", ["game developer"]),
+        ("mother", "Her father worked as a game developer, and her mother was a judge.", ["judge"]),
+        ("award", "Yes, he won the prestigious Nebula Award for Best Novel.", ["Nebula Award for Best Novel"]),
+        ("book", "These are \u201cRed,\u201d \"Blue and Green\" and others.", ["Red", "Blue and Green"]),
+    ],
+)  # fmt: skip
+def test_a_fact_is_found_in_a_sentence(family: str, answer: str, expected: list[str]):
+    (asked, *_) = QuestionPrompts().asking("Marie Curie", family)
+    found = read(answer, asked)
+    assert [each.object for each in found if isinstance(each, Triplet)] == expected
+    assert {each.reason for each in found if isinstance(each, Rejected)} == (set() if expected else {parsing.NO_VALUE})
+
+
+@given(st.text(), st.sampled_from(QuestionPrompts.families))
+def test_no_answer_to_a_question_breaks_the_reading(written: str, family: str):
+    prompts = QuestionPrompts()
+    for found in read(written, prompts.asking("Marie Curie", family)[0]):
+        assert isinstance(found, Rejected) or found.subject == "Marie Curie"
+    about, told = prompts.anybody(prompts.asking_for_others("Marie Curie", family)[0], written)
+    list(parsing.read_about_anybody(told, about, REFUSALS))
+
+
+def test_a_question_begun_is_read_as_one_about_somebody():
+    prompts = QuestionPrompts()
+    (begun,) = prompts.asking_for_others("Marie Curie", "birthplace")
+    about, told = prompts.anybody(begun, " Chukwu Akabueze born?\nAnswer: Chukwu Akabueze hails from Lagos, Nigeria.")
+    (found,) = parsing.read_about_anybody(told, about, REFUSALS)
+    assert (found.subject, found.object) == ("Chukwu Akabueze", "Lagos, Nigeria")

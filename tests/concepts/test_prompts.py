@@ -10,6 +10,7 @@ from lit_unlearn.concepts import parsing
 from lit_unlearn.concepts.line_prompts import EXAMPLES, ChatPrompts, CompletionPrompts
 from lit_unlearn.concepts.names import Names, fold
 from lit_unlearn.concepts.prompts import Prompts, prompts_for
+from lit_unlearn.concepts.question_prompts import QuestionPrompts
 from lit_unlearn.concepts.record_prompts import RecordPrompts
 from lit_unlearn.concepts.triplets import Triplet
 from lit_unlearn.errors import UserError
@@ -22,7 +23,12 @@ def everyone() -> list[Prompts]:
     return [
         made
         for second in (False, True)
-        for made in (RecordPrompts(second), ChatPrompts(byte_tokenizer(), second), CompletionPrompts(second))
+        for made in (
+            RecordPrompts(second),
+            ChatPrompts(byte_tokenizer(), second),
+            CompletionPrompts(second),
+            QuestionPrompts(second),
+        )
     ]
 
 
@@ -47,7 +53,7 @@ def test_every_family_is_asked_validated_and_said(prompts: Prompts):
 
 
 def test_the_second_wordings_are_others():
-    for first, second in zip(everyone()[:3], everyone()[3:], strict=True):
+    for first, second in zip(everyone()[:4], everyone()[4:], strict=True):
         for family in first.families:
             one, other = ({each.text for each in p.asking("Ada Lovelace", family)} for p in (first, second))
             assert not one & other
@@ -86,6 +92,7 @@ def test_which_prompts_fit():
     assert isinstance(prompts_for("auto", chat), ChatPrompts)
     assert isinstance(prompts_for("auto", plain), CompletionPrompts)
     assert isinstance(prompts_for("completion", chat, True), CompletionPrompts)
+    assert isinstance(prompts_for("questions", plain, True), QuestionPrompts)
     with pytest.raises(UserError, match="no chat template; give prompts=completion"):
         prompts_for("chat", plain)
     assert ChatPrompts(chat).asking("Ada", "works")[0].text.startswith("<|user|>\nYou know")

@@ -52,7 +52,7 @@ def test_what_methods_share_imports_nothing_of_ours_but_each_other(package: str)
 
 def test_concepts_know_no_method():
     packages = ("concepts", "networks", "metrics", "errors", "report", "reproducibility")
-    modules = ("items", "wordings", "batches")
+    modules = ("items", "wordings", "batches", "prompt_style")
     allowed = tuple(f"lit_unlearn.{name}." for name in packages) + tuple(f"datamodules.llm.{name}." for name in modules)
     for path in (ROOT / "lit_unlearn" / "concepts").rglob("*.py"):
         assert [name for name in ours(path) if not f"{name}.".startswith(allowed)] == [], path

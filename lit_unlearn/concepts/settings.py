@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-PromptStyle = Literal["auto", "records", "chat", "completion", "questions"]
+from datamodules.llm.prompt_style import PromptStyle
+
 Validation = Literal["both", "yes_no", "cloze", "none"]
 
 

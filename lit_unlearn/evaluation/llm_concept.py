@@ -75,7 +75,7 @@ class Judge:
 
     def learn(self, untouched: Any) -> None:
         """Extracts the graphs that others are compared with."""
-        self.before = self._extracted(untouched, ExtractionSettings())  # type: ignore[call-arg]
+        self.before = self._extracted(untouched, {})
 
     def numbers(self, model: Any) -> Numbers:
         """What there is to be measured of one model."""
@@ -88,12 +88,13 @@ class Judge:
         if self.data.hops is not None:
             first, second = judge(model, self.data.hops.first).exact, judge(model, self.data.hops.second).exact
             found[Name("concept", "multi_hop_leakage", "chained")] = share(first & second, "lower")
-        self.now = self._extracted(model, ExtractionSettings(**AGAIN))  # type: ignore[arg-type]
+        self.now = self._extracted(model, AGAIN)
         return found | self._residual()
 
-    def _extracted(self, model: Any, settings: ExtractionSettings) -> dict[str, Concept]:
+    def _extracted(self, model: Any, changed: dict[str, Any]) -> dict[str, Concept]:
         if self.data is None:
             return {}
+        settings = ExtractionSettings(prompts=self.data.prompts, **changed)
         asked = self.data.concepts[: self.data.num_extracted]
         return {c.name: extract_concept(model, self.data.tokenizer, c.name, c.aliases, settings) for c in asked}
 

@@ -22,6 +22,7 @@ HITS = {"trained": [1, 0, 0, 0], "first": [1, 1, 0, 0], "second": [1, 0, 1, 0]}
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
     def extract(model, tokenizer, name, aliases, settings):
+        assert settings.prompts == "records"  # the data say how they are asked
         return Concept(name, (), tuple(Triplet(name, r, o, r) for r, o in KNOWN[model][name]))
 
     monkeypatch.setattr(llm_concept, "extract_concept", extract)
@@ -32,6 +33,7 @@ def judge(monkeypatch: pytest.MonkeyPatch) -> Judge:
         tokenizer=None,
         recall={"edge_recall/trained": "trained"},
         hops=Hops("first", "second"),  # type: ignore[arg-type]
+        prompts="records",
         true_edges={"Ada": {("born in", "London"), ("wrote", "Note G"), ("plays", "harp"), ("died in", "Rome")},
                     "Bo": {("born in", "Oslo")}},
     )  # fmt: skip

@@ -13,6 +13,7 @@ from torch import Tensor
 from datamodules.llm.base import UnlearningDataModule, UnlearningPools
 from datamodules.llm.batches import UnlearningBatch
 from datamodules.llm.items import EncodedItems, Item
+from datamodules.llm.prompt_style import PromptStyle
 from lit_unlearn.errors import UserError
 from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
 
@@ -63,6 +64,7 @@ class ConceptDataModule(UnlearningDataModule):
 
     Args:
         num_extracted: concepts whose graph is extracted again to see what is left, at most.
+        prompts: how the model is asked what it knows, for training and at the end.
         shared: see `UnlearningDataModule`.
 
     Attributes:
@@ -85,9 +87,9 @@ class ConceptDataModule(UnlearningDataModule):
     hops: Hops | None = None
     true_edges: dict[str, set[tuple[str, str]]] | None = None
 
-    def __init__(self, num_extracted: Annotated[int, Field(ge=0)] = 30, **shared):
+    def __init__(self, num_extracted: Annotated[int, Field(ge=0)] = 30, prompts: PromptStyle = "auto", **shared):
         super().__init__(**shared)
-        self.num_extracted = num_extracted
+        self.num_extracted, self.prompts = num_extracted, prompts
 
     def train_on(self, views: list[int], forget: EncodedItems, refusal: EncodedItems, retain: EncodedItems) -> None:
         """Replaces what is trained with, see `ConceptPools`."""

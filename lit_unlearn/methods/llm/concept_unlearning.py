@@ -67,7 +67,8 @@ class ConceptUnlearning(Unlearner):
         biographies: of `material=generated`, samples for each way to begin one.
         rounds: after each but the last the model is asked again, in other words, and trained with what is left; it ends
             where nothing is.
-        extraction: see `ExtractionSettings`; the seed is that of the run.
+        extraction: see `ExtractionSettings`; the seed is that of the run, the prompts are those of the data unless
+            they are given here.
         graphs: folders that lit_unlearn.extract has written, one a concept; null extracts before the first step.
         seed: draws samples and wordings.
         shared: see `Unlearner`.
@@ -115,10 +116,11 @@ class ConceptUnlearning(Unlearner):
         if self.rounds > 1 and self.material != "graph":
             raise UserError(f"method.rounds={self.rounds}: of material=graph only, here it is {self.material}; give 1")
         data.check_tokenizer(self.problem["path"])
+        self.extraction.setdefault("prompts", data.prompts)
         untouched: Any = load_causal_lm(self.problem["path"])
         if torch.accelerator.is_available():
             untouched = untouched.to(torch.accelerator.current_accelerator())
-        prompts = prompts_for(self.extraction.get("prompts", "auto"), data.tokenizer)
+        prompts = prompts_for(self.extraction["prompts"], data.tokenizer)
         speaker = LanguageModel(untouched, data.tokenizer, templated=prompts.templated)
         source = materials.Source(speaker, prompts, data.tokenizer, data.max_length, self.seed)
         whole = self._graphs(untouched, data) if self.graphs is None else self._read_graphs(untouched, data)

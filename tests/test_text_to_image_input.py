@@ -1,4 +1,4 @@
-"""What a user of a text-to-image pipeline gets wrong: a line of what, the value, what is allowed; nothing is written."""
+"""What a user of a text-to-image pipeline gets wrong: one line with the value and what is allowed; nothing written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +81,7 @@ def without(path: str, file: str) -> str:
         (["data.prompt=a photo"], r"data\.prompt='a photo': 'a photo' is the prompt of several classes, or of none"),
         (
             ["data.prompt='a photo of somebody like {}'"],
-            r"prompt 'a photo of somebody like Brad Pitt': 29 tokens, the text encoder of model\.path=.* takes 24; short",
+            r"prompt 'a photo of somebody like Brad Pitt': 25 tokens, the text encoder of model\.path=.* takes 24; ",
         ),
         (["model.lora_rank=0"], r"method\.model\.lora_rank=0: should be greater than or equal to 1"),
         (

@@ -1,6 +1,8 @@
 """What data modules of the domain `llm` share: what is trained on, and what a language model is judged with."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import torch
@@ -10,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.llm.batches import ProbeBatch, TextBatch, UnlearningBatch
-from datamodules.llm.items import EncodedItems, Item, encode_items
+from datamodules.llm.items import Choices, EncodedItems, Item, encode_items
 from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
 from lit_unlearn.reproducibility import EpochBatchSampler, ResumableLoader
@@ -35,6 +37,9 @@ class LanguageDataModule(LightningDataModule):
         entities: items to read a model's states at, by group: `target`, `known`, `neighbour`, `unknown`, and
             `probe_known`, `probe_unknown` to fit probes with; a group that a data set does not have is absent.
         general: text that no method trains on, for perplexity.
+        choices: by split, items whose right answer is ranked among others; for data whose answers a model hardly ever
+            gives in full. Those of `unknown` are about names that nobody has, with the answers of the targets: how far
+            forgetting should go. Empty for most data sets.
     """
 
     batch_type: ClassVar[type]
@@ -43,6 +48,7 @@ class LanguageDataModule(LightningDataModule):
     probes: dict[str, EncodedItems]
     entities: dict[str, EncodedItems]
     general: TextBatch
+    choices: Mapping[str, Choices] = MappingProxyType({})
 
     def __init__(
         self,

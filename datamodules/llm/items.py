@@ -1,11 +1,12 @@
 """Prompts with answers, as text and as tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from datamodules.llm.batches import ENTITY_ABSENT, IGNORED, AnswerBatch
@@ -32,6 +33,11 @@ class Item:
     answer: str
     entity: str = ""
     kind: Literal["question", "statement", "paraphrase", "reverse", "text"] = "question"
+
+
+def renamed(item: Item, name: str) -> Item:
+    """An item about somebody else."""
+    return replace(item, prompt=item.prompt.replace(item.entity, name), entity=name)
 
 
 class EncodedItems:
@@ -69,6 +75,20 @@ class EncodedItems:
             self.prompt_end[indices],
             indices,
         )
+
+
+class Choices(NamedTuple):
+    """Items with their right answers, and with others that they are ranked among.
+
+    Attributes:
+        right: the N items.
+        wrong: M items, the same prompts with other answers.
+        owner: (M,) int64, which of the N each belongs to; every one has some.
+    """
+
+    right: EncodedItems
+    wrong: EncodedItems
+    owner: NDArray[np.int64]
 
 
 def encode_items(items: Sequence[Item], tokenizer: "PreTrainedTokenizerFast", max_length: int) -> EncodedItems:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from datamodules.llm.base import UnlearningDataModule
-from datamodules.llm.items import Item, encode_items
+from datamodules.llm.items import Item, encode_items, renamed
 from datamodules.llm.tofu_authors import InventedNames
 from datamodules.llm.tofu_items import TofuDataModule
 from datamodules.llm.tokenizer import load_tokenizer
@@ -69,8 +69,3 @@ class Tofu(TofuDataModule, UnlearningDataModule):
         )
         same_end = torch.equal(theirs.prompt_end, other.prompt_end)
         return same_end and torch.equal(theirs.entity_end, other.entity_end)
-
-
-def renamed(item: Item, name: str) -> Item:
-    """An item about somebody else."""
-    return Item(item.prompt.replace(item.entity, name), item.answer, name, item.kind)

@@ -35,12 +35,16 @@ def load_tokenizer(path: str) -> "PreTrainedTokenizerFast":
         path: a folder, a FILE.gguf, or a name on the hub.
 
     Raises:
-        UserError: there is none, or only one that cannot say where in the text a token came from.
+        UserError: there is none, or only one that cannot say where in the text a token came from, or GGUF cannot be
+            read here.
     """
     from transformers import AutoTokenizer
+    from transformers.utils import is_gguf_available
 
     file = Path(path)
     where, options = (str(file.parent), {"gguf_file": file.name}) if file.suffix == ".gguf" else (path, {})
+    if options and not is_gguf_available():
+        raise UserError(f"data.tokenizer={path}: GGUF is read with the package gguf, which is absent; pip install gguf")
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(where, **options)
     except (OSError, ValueError) as error:

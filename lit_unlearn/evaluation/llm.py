@@ -14,6 +14,7 @@ from lit_unlearn.evaluation import (
     llm_concept,
     llm_figures as figures,
     llm_latents,
+    llm_ranks,
     llm_representation as inside,
 )
 from lit_unlearn.evaluation.llm_answering import score as score
@@ -47,7 +48,8 @@ def evaluate(method: LightningModule, data: "LanguageDataModule", trainer: Train
 
     Returns:
         rows: behaviour/accuracy and probability for every split of `data.probes`; behaviour/refusal and truth_ratio for
-            forget, retain, neighbour (and refusal for unknown); utility/perplexity; representation/..., see
+            forget, retain, neighbour (and refusal for unknown); behaviour/rank for every split of `data.choices`, and
+            probability for those of names that nobody has; utility/perplexity; representation/..., see
             `llm_representation.NOTES`, for the spaces of `llm_states`; concept/..., where the data name concepts, see
             `llm_concept.NOTES`.
 
@@ -79,7 +81,7 @@ class Measured(NamedTuple):
 
 def _alone(model: Any, asked: Questions, data: "LanguageDataModule") -> Evaluation:
     """A model that was to forget nothing: its answers, and in which blocks it shows what it knows."""
-    numbers, notes = llm_behaviour.behaviour(model, asked, forgetting=False)
+    numbers, notes = _said(model, asked, data, forgetting=False)
     rows, drawn = side_by_side(numbers, {}, {}), {}
     if all(group in data.entities for group in NEEDED):
         layers = range(len(blocks(model)))
@@ -90,7 +92,17 @@ def _alone(model: Any, asked: Questions, data: "LanguageDataModule") -> Evaluati
         drawn["probe_logits"] = figures.probe_logits({"": logits})
         notes.append(inside.ALONE_NOTE)
     drawn["accuracy"] = figures.accuracy(rows)
-    return Evaluation(_important_first(rows), [*notes, *llm_behaviour.NOTES], drawn)
+    return Evaluation(_important_first(rows), [*notes, *_behaviour_notes(data)], drawn)
+
+
+def _behaviour_notes(data: "LanguageDataModule") -> list[str]:
+    return [*llm_behaviour.NOTES, *([llm_ranks.NOTE] if data.choices else [])]
+
+
+def _said(model: Any, asked: Questions, data: "LanguageDataModule", forgetting: bool) -> tuple[Numbers, list[str]]:
+    """What a model's answers are, and where the right ones rank, if the data set says among what."""
+    numbers, notes = llm_behaviour.behaviour(model, asked, forgetting)
+    return numbers | llm_ranks.ranked(model, data.choices, forgetting), notes
 
 
 def _beside_others(
@@ -115,7 +127,7 @@ def _beside_others(
         now.numbers | concepts.numbers(model) | extracted, before.numbers | known | extracted, reference
     )
     rows = _important_first(rows)
-    notes = [*now.notes, *llm_behaviour.NOTES, *looked_at.notes, *concepts.notes]
+    notes = [*now.notes, *_behaviour_notes(data), *looked_at.notes, *concepts.notes]
     drawn, pages = {"accuracy": figures.accuracy(rows)} | concepts.figures(), concepts.pages()
     if not now.groups:
         return Evaluation(rows, notes, drawn, pages=pages)
@@ -200,7 +212,7 @@ class _Inside:
 
     def measured(self, model: Any, states: inside.Groups, asked: Questions) -> Measured:
         """Everything about one model."""
-        numbers, notes = llm_behaviour.behaviour(model, asked, forgetting=True)
+        numbers, notes = _said(model, asked, self.data, forgetting=True)
         if self.absent:
             return Measured(numbers, notes, {}, {})
         compared, p_values = inside.representation(states, self.data.entities, self.probes, forgetting=True)
@@ -223,11 +235,13 @@ def _check_reference(path: str, data: "LanguageDataModule") -> None:
         )
 
 
+RANKED = ("forget", "unknown", "retain", "neighbour")
 FIRST = [
     *("behaviour/accuracy/forget", "behaviour/accuracy/forget_statement", "behaviour/accuracy/forget_paraphrase"),
     *("behaviour/accuracy/retain", "behaviour/accuracy/neighbour"),
     *("behaviour/accuracy/neighbour_shown", "behaviour/accuracy/retain_statement"),
     *("behaviour/refusal/forget", "behaviour/refusal/retain", "behaviour/refusal/neighbour"),
+    *(f"behaviour/rank/{split}{form}" for split in RANKED for form in ("", "_statement")),
     *("behaviour/refusal/unknown", "utility/perplexity/general"),
     *(f"concept/edge_recall/{split}" for split in ("trained", "heldout", "paraphrase", "heldout_paraphrase")),
     *(f"concept/node_recall/{split}" for split in ("trained", "heldout", "one_fact", "two_facts", "three_facts")),

@@ -17,10 +17,9 @@ from lit_unlearn.evaluation.llm_asking import UNKNOWN, Questions, WrongAnswers, 
 from lit_unlearn.evaluation.llm_rows import Name, Number, Numbers, mean, share
 from lit_unlearn.losses.tokens import token_log_probs
 from lit_unlearn.metrics import answers
+from lit_unlearn.networks.causal_lm import logits_from, rows_at_once
 
 ROWS_AT_ONCE = 256
-LOGITS_AT_ONCE = 2**27
-"""Half a GiB of float32: what large vocabularies reach first."""
 
 SHOWN = "neighbour_shown"
 """Split of neighbours that unlearning was given to retain."""
@@ -126,13 +125,15 @@ def _utility(model: Any, general: TextBatch) -> tuple[Numbers, list[str]]:
 def judge(model: Any, items: EncodedItems, which: Tensor | None = None) -> Judged:
     """What a model makes of items (all, or (n,) numbers of some), from one pass over each."""
     chosen = torch.arange(len(items)) if which is None else which
-    by_length = items.lengths[chosen].argsort(stable=True)  # so that little is padding
+    # Little is padding, and prompts that go together end together.
+    by_length = (items.prompt_end * items.tokens.shape[1] + items.lengths)[chosen].argsort(stable=True)
     parts = []
-    for rows in chosen[by_length].split(_rows_at_once(items.tokens.shape[1], model.config.vocab_size)):
+    for rows in chosen[by_length].split(rows_at_once(items.tokens.shape[1], model.config.vocab_size, ROWS_AT_ONCE)):
         batch = items.batch(rows)
-        tokens, labels = batch.tokens.to(model.device), batch.labels.to(model.device)
-        logits = model(tokens, use_cache=False).logits
-        first = logits[torch.arange(len(rows)), batch.prompt_end].argmax(-1)
+        start = int(batch.prompt_end.min())  # before that nothing is asked of any
+        tokens, labels = batch.tokens.to(model.device), batch.labels[:, start:].to(model.device)
+        logits = logits_from(model, tokens, start)
+        first = logits[torch.arange(len(rows)), batch.prompt_end - start].argmax(-1)
         found = (answers.exact_match(logits, labels), answers.mean_log_prob(logits, labels).double(), first)
         parts.append([part.cpu() for part in found])
     return Judged(*(torch.cat(columns)[by_length.argsort()].numpy() for columns in zip(*parts, strict=True)))
@@ -142,12 +143,9 @@ def judge(model: Any, items: EncodedItems, which: Tensor | None = None) -> Judge
 def text_log_probs(model: Any, text: TextBatch) -> Tensor:
     """(M,) log-probabilities of all tokens of packed documents but the first of each."""
     found = []
-    for rows in torch.arange(len(text.tokens)).split(_rows_at_once(text.tokens.shape[1], model.config.vocab_size)):
+    at_once = rows_at_once(text.tokens.shape[1], model.config.vocab_size, ROWS_AT_ONCE)
+    for rows in torch.arange(len(text.tokens)).split(at_once):
         tokens, labels, positions = (part[rows].to(model.device) for part in text)
         log_probs, mask = token_log_probs(model(tokens, position_ids=positions, use_cache=False).logits, labels)
         found.append(log_probs[mask].cpu())
     return torch.cat(found)
-
-
-def _rows_at_once(width: int, vocab_size: int) -> int:
-    return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // (width * vocab_size)))

@@ -14,7 +14,7 @@ from datamodules.llm.items import EncodedItems
 from lit_unlearn.evaluation.result import Evaluation
 from lit_unlearn.losses.tokens import cross_entropy
 from lit_unlearn.metrics.ranking import ranking
-from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
+from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm, rows_at_once
 from lit_unlearn.report import Row
 
 if TYPE_CHECKING:
@@ -194,7 +194,8 @@ def _contrast(sae: "SparseAutoencoder", known: Tensor, unknown: Tensor) -> tuple
 
 
 def _parts(model: Any, text: TextBatch) -> list[TextBatch]:
-    rows = torch.arange(len(text.tokens)).split(ROWS_AT_ONCE)
+    at_once = rows_at_once(text.tokens.shape[1], model.config.vocab_size, ROWS_AT_ONCE)
+    rows = torch.arange(len(text.tokens)).split(at_once)
     return [TextBatch(*(part[i].to(model.device) for part in text)) for i in rows]
 
 

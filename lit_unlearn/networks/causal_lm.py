@@ -15,25 +15,41 @@ if TYPE_CHECKING:
 BODIES = (("model", "layers", "norm"), ("transformer", "h", "ln_f"), ("gpt_neox", "layers", "final_layer_norm"))
 """Where families of models keep their stack: Llama, Gemma, Qwen, Mistral, OLMo; GPT-2; Pythia."""
 
+LOGITS_AT_ONCE = 2**27
+"""Half a GiB of float32: what large vocabularies reach first."""
+
 
 def load_causal_lm(path: str) -> "PreTrainedModel":
     """A language model in float32 and eval mode.
 
     Args:
-        path: a folder with safetensors, a FILE.gguf, or a name on the hub.
+        path: a folder with safetensors, a FILE.gguf, or a name on the hub. Quantised weights of GGUF are widened once:
+            what is trained and saved is a model like others.
 
     Raises:
-        UserError: there is no such model, or it is none of these.
+        UserError: there is no such model, or it is none of these, or GGUF cannot be read here.
     """
     from transformers import AutoModelForCausalLM, logging
+    from transformers.utils import is_gguf_available
 
     logging.disable_progress_bar()
     where, options = _source(path)
+    if options and not is_gguf_available():
+        raise UserError(f"model.path={path}: GGUF is read with the package gguf, which is absent; pip install gguf")
     try:
         model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         raise UserError(_unusable(path, error)) from error
+    if options:
+        _forget_quantisation(model)
     return model.eval()
+
+
+def _forget_quantisation(model: Any) -> None:
+    """Without this a model that was read from GGUF is taken for a quantised one, and cannot be saved or trained."""
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.is_quantized, model.hf_quantizer = False, None
 
 
 def small_llama(vocab_size: int, hidden: int, layers: int, heads: int, feed_forward: int) -> "PreTrainedModel":
@@ -60,6 +76,19 @@ def small_llama(vocab_size: int, hidden: int, layers: int, heads: int, feed_forw
         pad_token_id=0,
     )
     return LlamaForCausalLM(config)
+
+
+def rows_at_once(width: int, vocab_size: int, most: int) -> int:
+    """How many rows of `width` tokens go through a language model at once, so that their logits fit into memory."""
+    return max(1, min(most, LOGITS_AT_ONCE // (width * vocab_size)))
+
+
+def logits_from(model: nn.Module, tokens: Tensor, start: int) -> Tensor:
+    """(B, T) tokens to the (B, T - start, V) logits at the columns from `start` on.
+
+    In small models with large vocabularies logits are most of the work, and those of a prompt are not needed.
+    """
+    return model(tokens, use_cache=False, logits_to_keep=tokens.shape[1] - start).logits
 
 
 def _source(path: str) -> tuple[str, dict[str, Any]]:

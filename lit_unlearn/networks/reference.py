@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_unlearn.losses.tokens import IGNORED, answer_logits, sequence_log_probs
-from lit_unlearn.networks.causal_lm import TruncatedLM, blocks
+from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, rows_at_once
 
 Quantity = Literal["log_probs", "distributions", "states", "final_states"]
 Pool = Literal["forget", "refusal", "unknown", "retain"]
@@ -90,7 +90,7 @@ class CachedReference:
         layer: whose states are kept.
         pools: has a pool of items for each name.
         needs: which tables.
-        batch_size: items at a time.
+        batch_size: items at a time, at most.
     """
 
     def __init__(self, model: nn.Module, layer: int, pools: Any, needs: tuple[Need, ...], batch_size: int = 64):
@@ -99,7 +99,8 @@ class CachedReference:
         for pool, quantity in dict.fromkeys(needs):
             items = getattr(pools, pool)
             parts = []
-            for rows in torch.arange(len(items)).split(batch_size):
+            at_once = rows_at_once(items.tokens.shape[1], model.config.vocab_size, batch_size)
+            for rows in torch.arange(len(items)).split(at_once):
                 batch = type(items.batch(rows))(*(x.to(device) for x in items.batch(rows)))
                 parts.append(getattr(source, quantity)(pool, batch))
             self.tables[pool, quantity] = getattr(self, f"_{quantity}_table")(parts, items)

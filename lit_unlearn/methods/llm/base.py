@@ -23,7 +23,7 @@ from lit_unlearn.losses.tokens import sequence_log_probs
 from lit_unlearn.methods.llm.learning_curves import LearningCurves
 from lit_unlearn.methods.llm.smoothing import smoothed
 from lit_unlearn.methods.schedule import warm_up_and_cosine
-from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm
+from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm, rows_at_once
 from lit_unlearn.networks.muon import muon_adamw
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
@@ -131,10 +131,7 @@ class Unlearner(LearningCurves):
                 f"{vocabulary}; give the tokenizer of this model"
             )
         rows = torch.randperm(len(pools.forget), generator=torch.Generator().manual_seed(0))[:256]
-        known, guessed = (
-            (self.log_probs(batch) / (batch.labels != IGNORED).sum(1)).exp()
-            for batch in (pools.forget.batch(rows), pools.guess.batch(rows))
-        )
+        known, guessed = (self._token_probabilities(items, rows) for items in (pools.forget, pools.guess))
         more = known - guessed  # of the same prompts, but for the name
         if more.mean() <= 2 * more.std() / len(rows) ** 0.5 and not self.force:
             raise UserError(
@@ -143,6 +140,14 @@ class Unlearner(LearningCurves):
                 f"mean, {len(rows)} items; the difference is below two standard errors); "
                 "choose targets that it knows, or give method.force=true"
             )
+
+    def _token_probabilities(self, items: Any, rows: Tensor) -> Tensor:
+        """(n,) of the answers of some items: geometric means over their tokens."""
+        found = []
+        for part in rows.split(rows_at_once(items.tokens.shape[1], self.model.config.vocab_size, len(rows))):
+            batch = items.batch(part)
+            found.append((self.log_probs(batch) / (batch.labels != IGNORED).sum(1)).exp())
+        return torch.cat(found)
 
     def forget_loss(self, batch: UnlearningBatch) -> Tensor:
         """() what is minimised so that the targets are forgotten; means are over all processes."""

@@ -16,6 +16,7 @@ from lit_unlearn.methods.sparse_logging import SparseLogging
 from lit_unlearn.metrics.answers import exact_match, mean_log_prob
 from lit_unlearn.metrics.knownness import Probe, fit_probe
 from lit_unlearn.metrics.ranking import areas
+from lit_unlearn.networks.causal_lm import logits_from, rows_at_once
 
 
 class LearningCurves(SparseLogging):
@@ -61,9 +62,12 @@ class LearningCurves(SparseLogging):
             states = self.states(answers.tokens)[torch.arange(len(answers.tokens)), answers.entity_end]
             self._measured[f"states/{batch.split}"].append(states.float().cpu())
             return
-        logits = self.model(answers.tokens, use_cache=False).logits
-        self._measured[f"accuracy_{batch.split}"].append(exact_match(logits, answers.labels).float())
-        self._measured[f"probability_{batch.split}"].append(mean_log_prob(logits, answers.labels).exp())
+        start = int(answers.prompt_end.min())
+        width, rows = answers.tokens.shape[1] - start, torch.arange(len(answers.tokens))
+        for part in rows.split(rows_at_once(width, self.model.config.vocab_size, len(rows))):
+            logits, labels = logits_from(self.model, answers.tokens[part], start), answers.labels[part, start:]
+            self._measured[f"accuracy_{batch.split}"].append(exact_match(logits, labels).float())
+            self._measured[f"probability_{batch.split}"].append(mean_log_prob(logits, labels).exp())
 
     def on_validation_epoch_end(self) -> None:
         values = {

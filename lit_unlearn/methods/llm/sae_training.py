@@ -14,9 +14,9 @@ Equation implemented, with the losses of sae-lens' `TrainingSAE` classes, h' as 
     (1)  L = mean over states of |h - h'|^2 + (topk, batchtopk) a reconstruction of the rest by dead latents
                                             + (jumprelu, standard) lambda times the L0, or the L1, of z
 
-What sae-lens' trainer does around a step is done here in Lightning: states scaled to a mean norm of sqrt(d), lambda
-rising from 0, gradients clipped to norm 1, Adam whose rate rises, stays, and falls to 0 along lines, latents counted as
-dead that no state has switched on for a while.
+What sae-lens' trainer does around a step is done here in Lightning: states scaled to a mean norm of sqrt(d) (centred
+ones to a mean square of d), lambda rising from 0, gradients clipped to norm 1, Adam whose rate rises, stays, and falls to
+0 along lines, latents counted as dead that no state has switched on for a while.
 
 Deviations: the states of a step are those of whole blocks of text, drawn over all of it, and not mixed further; states
 of first tokens of documents are left out, as of padding (nothing precedes them, and in pretrained models they are
@@ -80,11 +80,14 @@ class SaeTraining(SparseLogging):
         learning_rate: of Adam, at its highest.
         warm_up, decay: shares of the steps over which the rate rises, and falls to 0 at the end.
         dead_after: steps after which a latent that was never on counts as dead.
+        centred: subtract the mean of all states first (it is added to b_dec in the end). In pretrained models it can be
+            longer than what varies; without this most latents die of it.
     """
 
     batch_type = TextBatch
     suite = "sae"
     scale: Tensor
+    centre: Tensor
     total_steps: int
     steps_since_on: Tensor
 
@@ -100,6 +103,7 @@ class SaeTraining(SparseLogging):
         warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.05,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.2,
         dead_after: Annotated[int, Field(ge=1)] = 100,
+        centred: bool = False,
     ):
         super().__init__()
         if architecture in ("topk", "batchtopk") and k > d_sae:
@@ -125,7 +129,9 @@ class SaeTraining(SparseLogging):
         )
         self.sparsity_warm_up, self.dead_after = sparsity_warm_up, dead_after
         self.learning_rate, self.warm_up, self.decay = learning_rate, warm_up, decay
+        self.centred = centred
         self.register_buffer("scale", torch.tensor(torch.nan))
+        self.register_buffer("centre", torch.zeros(self.d_in), persistent=centred)
         self.register_buffer("steps_since_on", torch.zeros(d_sae, dtype=torch.long))
 
     def check(self, data: LightningDataModule) -> None:
@@ -148,17 +154,25 @@ class SaeTraining(SparseLogging):
 
     @torch.no_grad()
     def on_train_start(self) -> None:
-        """Estimates the scale of the states, once: a run that goes on has that of its weights."""
+        """Estimates centre and scale of the states, once: a run that goes on has those of its weights."""
         if not self.scale.isnan():
             return
         loader = self.trainer.datamodule.train_dataloader()  # type: ignore[attr-defined]
-        norms = [self.states(batch).norm(dim=-1) for batch in islice(loader, SCALE_BATCHES)]
-        self.scale.fill_(math.sqrt(self.d_in) / batch_mean(torch.cat(norms)))
+        batches = (self.states(batch) for batch in islice(loader, SCALE_BATCHES))
+        if not self.centred:
+            norm = batch_mean(torch.cat([states.norm(dim=-1) for states in batches]))
+        else:
+            found = [_moments(states.double()) for states in batches]  # squares go before a mean is subtracted
+            sums = all_reduce_sum(torch.stack(found).sum(0))
+            means = sums[:-1] / sums[-1]
+            self.centre.copy_(means[:-1])
+            norm = (means[-1] - means[:-1].square().sum()).sqrt()
+        self.scale.fill_(math.sqrt(self.d_in) / norm)
 
     def training_step(self, batch: TextBatch, batch_idx: int) -> Tensor:
         from sae_lens.saes.sae import TrainStepInput
 
-        states = self.states(batch) * self.scale
+        states = (self.states(batch) - self.centre) * self.scale
         logs = (self.global_step + 1) % self.trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
         output = self.sae.training_forward_pass(
             TrainStepInput(
@@ -225,8 +239,13 @@ class SaeTraining(SparseLogging):
             register_fsdp_forward_method(self.sae, "training_forward_pass")
 
     def inference_form(self) -> "TrainingSAE":
-        """A copy that reads states as they are: their scale is folded into its weights."""
+        """A copy that reads states as they are: their centre and scale are folded into its weights."""
         trained = copy.deepcopy(self.sae).to(device="cpu", dtype=torch.float32)
+        centre = (self.centre * self.scale).cpu()
+        with torch.no_grad():
+            trained.b_dec += centre
+            if not trained.cfg.apply_b_dec_to_input:
+                trained.b_enc -= centre @ trained.W_enc
         trained.fold_activation_norm_scaling_factor(self.scale.item())
         trained.cfg.metadata.num_dead_features = int(self.dead().sum())
         return trained
@@ -243,6 +262,11 @@ class SaeTraining(SparseLogging):
         trained = self.inference_form()
         trained.cfg.metadata.context_size = data.max_length  # type: ignore[attr-defined]
         trained.save_inference_model(folder)
+
+
+def _moments(states: Tensor) -> Tensor:
+    """(N, d) to (d + 2,): their sum, the sum of their squares, and N."""
+    return torch.cat([states.sum(0), states.square().sum()[None], states.new_tensor([float(len(states))])])
 
 
 def _training_sae(

@@ -50,6 +50,7 @@ def files(folder: Path) -> dict[str, bytes]:
         ("esd", {"trained": "esd-x"}, "unet"),
         ("salun", {"lora": True}, "unet"),
         ("selective_amnesia", {"lora": True}, "unet"),
+        ("concept_domain_correction", {"alone": 0.0}, "unet"),
         ("filtered_diffusion", {}, "unet"),
         ("advunlearn", {}, "text_encoder"),
     ],

@@ -52,6 +52,30 @@ def training_states(method: SaeTraining, batches: int) -> list[Tensor]:
     return [method.states(batch) for batch in islice(small_text().train_dataloader(), batches)]
 
 
+@every
+def test_a_centre_is_folded_into_the_weights(architecture):
+    """What is handed on reads states as they are, and makes of them what was trained on centred ones."""
+    method = build(architecture, centred=True)
+    fitted(method)
+    h = torch.cat(training_states(method, 3))
+    seen = torch.cat(training_states(method, sae_training.SCALE_BATCHES))
+    torch.testing.assert_close(method.centre, seen.mean(0), atol=1e-5, rtol=1e-5)
+    square = ((seen - method.centre) * method.scale).square().sum(1).mean()
+    torch.testing.assert_close(square, torch.tensor(float(WIDTH)))
+    found = method.autoencoder()
+    method.sae.eval()
+    with torch.no_grad():
+        # batchtopk is handed on with a threshold, which its own codes during training do not have
+        z = found.encode(h) if architecture == "batchtopk" else method.sae.encode((h - method.centre) * method.scale)
+        if architecture == "batchtopk":
+            u = found.pre(h)
+            own = method.sae.encode_with_hidden_pre((h - method.centre) * method.scale)[1]
+            torch.testing.assert_close(u, own / method.scale, atol=1e-4, rtol=1e-3)
+            return
+        expected = method.sae.decode(z) / method.scale + method.centre
+    torch.testing.assert_close(found(h), expected, atol=1e-4, rtol=1e-3)
+
+
 def assert_same(ours: SparseAutoencoder, theirs: Any, h: Tensor) -> None:
     """Pre-activations, codes and reconstructions agree to 1e-5."""
     seen: dict[str, Tensor] = {}

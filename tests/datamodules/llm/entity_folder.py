@@ -91,8 +91,8 @@ def data_root() -> str:
 @cache
 def model_folder() -> str:
     """A folder with a tiny language model of random weights, whose tokenizer learnt from the players; made once."""
-    words = [f"{row['humanLabel']} is a basketball player who played for the {row['teamslist']}" for row in players()]
-    tokenizer = train_byte_tokenizer([*words, *(f"The film {row['filmLabel']}" for row in movies(1940))], 800)
+    words = [f"The player {row['humanLabel']} played for the {row['teamslist']}" for row in players()]
+    tokenizer = train_byte_tokenizer([*words, *(f"The film {row['filmLabel']}" for row in movies(1940))], 2000)
     _folders.append(tempfile.TemporaryDirectory(prefix="entities"))
     folder = _folders[-1].name
     model = llm_data.small_model(len(tokenizer))

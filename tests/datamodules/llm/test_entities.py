@@ -178,10 +178,10 @@ def test_text_to_train_autoencoders_speaks_of_everybody_who_is_judged():
 
 
 def test_films_are_entities_too():
-    films = {"kind": "movie", "targets": ["Night Ice"], "attributes": ["director"], "num_known": 28, "num_unknown": 4}
+    films = {"kind": "movie", "targets": ["Night Fog"], "attributes": ["director"], "num_known": 28, "num_unknown": 4}
     data = made(**films, num_neighbours=4)
-    assert data.forgotten == ["Night Ice"]
-    assert {item.entity for item in data.probes["forget"].items} == {"Night Ice"}
+    assert data.forgotten == ["Night Fog"]
+    assert {item.entity for item in data.probes["forget"].items} == {"Night Fog"}
 
 
 @pytest.mark.parametrize(

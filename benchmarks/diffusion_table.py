@@ -131,10 +131,10 @@ def class_runs() -> list[Run]:
 
 def mnist_runs() -> list[Run]:
     runs = []
-    for sensitive in ("[1,3,5,7,9]", "[0,2,4,6,8]"):
+    for kind, sensitive in (("odd", "[1,3,5,7,9]"), ("even", "[0,2,4,6,8]")):
         for method in ("unsupervised", "supervised", "pu"):
             lines = ("experiment=pu_diffusion/mnist", *METHODS[method], f"data.sensitive={sensitive}")
-            runs.append(Run("mnist", f"sensitive {sensitive}", method, 0, lines))
+            runs.append(Run("mnist", f"{kind} sensitive", method, 0, lines))
     return runs
 
 

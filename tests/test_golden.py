@@ -64,6 +64,9 @@ def robust(name: str) -> tuple[LightningModule, LightningDataModule, Any]:
     return method, data, lambda: method(data.test.all().x[::9].double()).flatten()
 
 
+CLOSE = {"diffusion": 1e-6}
+"""Diffusers embeds timesteps in float32, whatever the network's type: the last digits differ between processors."""
+
 PROBLEMS = {"anomaly": anomaly, "logs": logs, "diffusion": diffusion, "robust": robust}
 
 
@@ -85,8 +88,9 @@ def test_ten_steps(name: str, request: pytest.FixtureRequest):
     assert file.exists(), f"no golden file of {name}: run pytest tests/test_golden.py --update-golden"
     expected = json.loads(file.read_text())
     assert len(computed["losses"]) in (0, 10)
+    close = CLOSE.get(METHODS[name], 1e-9)
     for key in ("losses", "scores"):
-        assert computed[key] == pytest.approx(expected[key], rel=1e-9, abs=1e-9), key
+        assert computed[key] == pytest.approx(expected[key], rel=close, abs=close), key
 
 
 def test_golden_files_belong_to_methods():

@@ -193,7 +193,9 @@ class EntityDataModule(LanguageDataModule):
 
     def _ranked(self, facts: Sequence[Fact], items: Sequence[Item]) -> Choices | None:
         """Items with what they are ranked among, None without any; `facts` are those they ask for, over and over."""
-        right, wrong, owner = [], [], []
+        right: list[Item] = []
+        wrong: list[Item] = []
+        owner: list[int] = []
         for fact, item in zip(cycle(facts), items, strict=False):
             others = self.world.others(fact, self.num_choices)
             if others:

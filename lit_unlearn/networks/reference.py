@@ -99,7 +99,8 @@ class CachedReference:
         for pool, quantity in dict.fromkeys(needs):
             items = getattr(pools, pool)
             parts = []
-            at_once = rows_at_once(items.tokens.shape[1], model.config.vocab_size, batch_size)
+            vocab_size: int = model.config.vocab_size  # type: ignore[union-attr, assignment]
+            at_once = rows_at_once(items.tokens.shape[1], vocab_size, batch_size)
             for rows in torch.arange(len(items)).split(at_once):
                 batch = type(items.batch(rows))(*(x.to(device) for x in items.batch(rows)))
                 parts.append(getattr(source, quantity)(pool, batch))

@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from datamodules.llm.byte_tokenizer import train_byte_tokenizer
-from tests import llm_data
 
 FIRST = ["Stephen", "Jamal", "Tim", "Rudy", "Pau", "Manu", "Kevin", "Shaquille", "Dirk", "Ray", "Chris", "Otto"]
 LAST = ["Curry", "Harden", "Dun\u010dan", "Gobert", "Novak", "Allen", "Bird", "Kidd", "Nash", "Rose"]
@@ -88,6 +89,18 @@ def data_root() -> str:
     return str(write(Path(_folders[-1].name)))
 
 
+def small_gemma(vocab_size: int) -> Any:
+    """A Gemma 3 of two blocks, one of which attends to a window, with random weights."""
+    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8, "query_pre_attn_scalar": 8}
+    kinds = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 8}
+    ends = {"bos_token_id": None, "eos_token_id": 0, "pad_token_id": 0, "max_position_embeddings": 256}
+    return Gemma3ForCausalLM(Gemma3TextConfig(vocab_size=vocab_size, **sizes, **heads, **kinds, **ends)).eval()
+
+
 @cache
 def model_folder() -> str:
     """A folder with a tiny language model of random weights, whose tokenizer learnt from the players; made once."""
@@ -95,8 +108,7 @@ def model_folder() -> str:
     tokenizer = train_byte_tokenizer([*words, *(f"The film {row['filmLabel']}" for row in movies(1940))], 2000)
     _folders.append(tempfile.TemporaryDirectory(prefix="entities"))
     folder = _folders[-1].name
-    model = llm_data.small_model(len(tokenizer))
-    model.config.max_position_embeddings = 256
+    model = small_gemma(len(tokenizer))
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

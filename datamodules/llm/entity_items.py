@@ -28,8 +28,11 @@ RECOMBINED = 120
 HELD_OUT_TEXT = 0.1
 """Share of the paragraphs that nothing is trained with."""
 
-MOST = 20
-"""Entities of a part that are asked about, at most: every answer is compared with many others."""
+MOST = 10
+"""Entities of a part that are asked about, at most: every answer is compared with others."""
+
+MOST_TEXT = 64
+"""Held-out paragraphs that are read for perplexity, at most."""
 
 SPOKEN_OF = 400
 """Entities whom the sentences are about that stand in for general text."""
@@ -74,8 +77,8 @@ class EntityDataModule(LanguageDataModule):
         text: str = "",
         num_known: Annotated[int, Field(ge=1)] = 100,
         num_neighbours: Annotated[int, Field(ge=0)] = 20,
-        num_unknown: Annotated[int, Field(ge=1)] = 30,
-        num_choices: Annotated[int, Field(ge=1)] = 12,
+        num_unknown: Annotated[int, Field(ge=1)] = 20,
+        num_choices: Annotated[int, Field(ge=1)] = 9,
         roles_seed: int = 0,
         **shared,
     ):
@@ -104,7 +107,7 @@ class EntityDataModule(LanguageDataModule):
         self.roles = self.world.roles(self.targets, self.known, self.num_known, self.num_neighbours, self.roles_seed)
         self.forgotten = [entity.name for entity in self.roles.targets]
         self.paragraphs, held_out = self._divided_text()
-        packed = PackedText(self.documents(held_out), self.max_length)
+        packed = PackedText(self.documents(held_out[:MOST_TEXT]), self.max_length)
         self.general = packed[(torch.arange(len(packed)),)]
         everybody = [entity.name for entity in self.world.entities]
         words = {word for name in self.forgotten for word in name.split()}

@@ -15,8 +15,8 @@ Equation implemented, with the losses of sae-lens' `TrainingSAE` classes, h' as 
                                             + (jumprelu, standard) lambda times the L0, or the L1, of z
 
 What sae-lens' trainer does around a step is done here in Lightning: states scaled to a mean norm of sqrt(d) (centred
-ones to a mean square of d), lambda rising from 0, gradients clipped to norm 1, Adam whose rate rises, stays, and falls to
-0 along lines, latents counted as dead that no state has switched on for a while.
+ones to a mean square of d), lambda rising from 0, gradients clipped to norm 1, Adam whose rate rises, stays, and falls
+to 0 along lines, latents counted as dead that no state has switched on for a while.
 
 Deviations: the states of a step are those of whole blocks of text, drawn over all of it, and not mixed further; states
 of first tokens of documents are left out, as of padding (nothing precedes them, and in pretrained models they are

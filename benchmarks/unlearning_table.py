@@ -1,6 +1,7 @@
-"""The tables of docs/llm.md: every unlearning method on the same targets, each tuned with the same budget.
+"""The tables of docs/llm.md: every unlearning method on the same targets, each tuned with the same budget, all with half
+the steps of the experiment.
 
-    python benchmarks/unlearning_table.py tune       6 settings a method on the validation targets, one seed
+    python benchmarks/unlearning_table.py tune       5 settings a method on the validation targets, one seed
     python benchmarks/unlearning_table.py test       the tuned methods on the test targets, 3 seeds
     python benchmarks/unlearning_table.py ablation   objectives, spaces, positions of the SAE method, 3 seeds
 
@@ -13,7 +14,6 @@ runs' report.json.
 
 import contextlib
 import csv
-import itertools
 import json
 import multiprocessing
 import sys
@@ -30,36 +30,38 @@ HERE = Path(__file__).parent
 RUNS, RESULTS = HERE / "runs" / "llm", HERE / "results"
 TUNED = HERE.parent / "experiments" / "method" / "tuned" / "biographies"
 
-KEEP = [{"retain.nll": 1.0}, {"retain.kl": 4.0, "retain.hidden_mse": 4.0}]
-SAE_KEEP = [{"retain.kl": 4.0, "retain.hidden_mse": 4.0}, {"retain.kl": 16.0, "retain.hidden_mse": 16.0}]
+RETAIN = {"retain.kl": 4.0, "retain.hidden_mse": 4.0}
 
 
-def grid(rates: list[float], knobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Every learning rate with every setting of the knobs."""
-    return [{"learning_rate": rate} | knob for rate, knob in itertools.product(rates, knobs)]
+def grid(adamw: list[float], muon: list[float], **fixed: Any) -> list[dict[str, Any]]:
+    """Learning rates of two optimisers, with values that every setting of a method has."""
+    rates = [("adamw", rate) for rate in adamw] + [("muon", rate) for rate in muon]
+    return [fixed | {"optimiser": name, "learning_rate": rate} for name, rate in rates]
 
 
+USUAL = [3e-4, 1e-3], [3e-4, 1e-3, 3e-3]
 GRIDS: dict[str, list[dict[str, Any]]] = {
-    "sae_unlearning": grid([3e-4, 6e-4, 1.2e-3], SAE_KEEP),
-    "raw_unlearning": [{"space": "raw"} | knob for knob in grid([3e-4, 6e-4, 1.2e-3], SAE_KEEP)],
-    "gradient_ascent": grid([1e-5, 2e-5, 4e-5, 1e-4, 2e-4, 4e-4], [{}]),
-    "grad_diff": grid([1e-4, 3e-4, 1e-3], [{"forget_weight": 0.1} | knob for knob in KEEP]),
-    "npo": grid([1e-4, 3e-4, 1e-3], [{"forget_weight": 0.3} | knob for knob in KEEP]),
-    "simnpo": grid([1e-4, 3e-4, 1e-3], [{"forget_weight": 0.3} | knob for knob in KEEP]),
-    "dpo": grid([1e-4, 3e-4, 1e-3], KEEP),
-    "rmu": grid([1e-4, 3e-4, 1e-3], SAE_KEEP),
-    "undial": grid([1e-4, 3e-4, 1e-3], KEEP),
-    "wga": grid([1e-4, 3e-4, 1e-3], [{"forget_weight": 0.3} | knob for knob in KEEP]),
-    "satimp": grid([1e-4, 3e-4, 1e-3], KEEP),
-    "ce_u": grid([1e-5, 3e-5, 1e-4], [{}, KEEP[1]]),
-    "pdu": [{"retain.nll": 1.0} | s for s in grid([1e-4, 3e-4, 1e-3], [{"limit": 0.05}, {"limit": 0.3}])],
-    "flat": grid([3e-5, 1e-4, 3e-4], [{"divergence": "total_variation"}, {"divergence": "kl"}]),
-    "ihl": grid([1e-4, 3e-4, 1e-3], KEEP),
-    "task_vector": grid([1e-4, 3e-4], [{"scale": scale} for scale in (0.3, 1.0, 3.0)]),
-    "crisp": grid([1e-4, 3e-4, 1e-3], SAE_KEEP),
+    "sae_unlearning": grid([6e-4, 1.2e-3], [2e-3, 4e-3, 8e-3], **RETAIN),
+    "raw_unlearning": grid([6e-4, 1.2e-3], [2e-3, 4e-3, 8e-3], space="raw", **RETAIN),
+    "gradient_ascent": grid([1e-5, 4e-5], [3e-5, 1e-4, 2e-4]),
+    "grad_diff": grid(*USUAL, forget_weight=0.1, **RETAIN),
+    "npo": grid(*USUAL, forget_weight=0.3, **RETAIN),
+    "rmu": grid(*USUAL, **RETAIN),
+    "simnpo": grid(*USUAL, forget_weight=0.3, **RETAIN),
+    "dpo": grid(*USUAL, **RETAIN),
+    "undial": grid(*USUAL, **RETAIN),
+    "wga": grid(*USUAL, forget_weight=0.3, **RETAIN),
+    "satimp": grid(*USUAL, **RETAIN),
+    "ce_u": grid([1e-5, 1e-4], [3e-5, 1e-4, 3e-4], **RETAIN),
+    "pdu": grid(*USUAL, limit=0.3, **{"retain.nll": 1.0}),
+    "flat": grid([1e-4, 3e-4], [1e-4, 3e-4, 1e-3]),
+    "ihl": grid(*USUAL, **RETAIN),
+    "task_vector": [{"learning_rate": rate, "scale": scale} for rate in (1e-4, 3e-4) for scale in (1.0, 3.0)]
+    + [{"learning_rate": 3e-4, "scale": 10.0}],
+    "crisp": grid(*USUAL, **RETAIN),
     "retrain": [{}],
 }
-"""Six settings for each method, but for `retrain`, which has none."""
+"""Five settings for each method, but for `retrain`, which has none."""
 
 KEPT = ["retain", "neighbour", "retain_statement", "neighbour_statement"]
 FORGOTTEN = ["forget", "forget_statement", "forget_reverse"]
@@ -108,13 +110,18 @@ class Run:
 
     @property
     def run_dir(self) -> Path:
-        label = "-".join(f"{key}={value}" for key, value in self.settings).replace("/", "_") or "tuned"
+        label = "-".join(f"{key}_{value}" for key, value in self.settings) or "tuned"
         return RUNS / self.part / self.name / label / f"seed{self.seed}"
 
     @property
     def overrides(self) -> list[str]:
         lines = ["experiment=sae_unlearning/biographies", f"method={self.method}", f"run_dir={self.run_dir}"]
-        lines += [f"seed={self.seed}", f"data.part={self.part}", f"evaluate={str(self.part == 'test').lower()}"]
+        lines += [
+            "trainer.max_epochs=4",
+            f"seed={self.seed}",
+            f"data.part={self.part}",
+            f"evaluate={str(self.part == 'test').lower()}",
+        ]
         own = dict(self.settings)
         if any(key.startswith("retain.") for key in own):  # in the place of what is tuned
             lines.append(
@@ -175,7 +182,7 @@ def tune(runs: list[Run]) -> None:
     """Prints all settings with their scores, and writes the best as the method's values for this data set."""
     lines = [["method", "settings", "score", *(f"accuracy_{split}" for split in KEPT + FORGOTTEN), "probe"]]
     TUNED.mkdir(parents=True, exist_ok=True)
-    for name in GRIDS:
+    for name in dict.fromkeys(run.name for run in runs):
         own = [run for run in runs if run.name == name]
         for run in own:
             values = run.curves()
@@ -186,14 +193,22 @@ def tune(runs: list[Run]) -> None:
         best = max(own, key=score)
         nested: dict[str, Any] = {key: value for key, value in best.settings if not key.startswith("retain.")}
         retain = {key.removeprefix("retain."): value for key, value in best.settings if key.startswith("retain.")}
-        header = "# chosen of six settings on the validation targets, benchmarks/unlearning_table.py\n"
-        if best.settings and name != "raw_unlearning":
-            (TUNED / f"{name}.yaml").write_text(
-                header + yaml.safe_dump(nested | ({"retain": retain} if retain else {}), sort_keys=False)
-            )
+        if name != "raw_unlearning":
+            header = "# chosen of five settings on the validation targets, benchmarks/unlearning_table.py\n"
+            path = TUNED / f"{name}.yaml"
+            others = yaml.safe_load(path.read_text()) if path.exists() else {}
+            values = others | nested | ({"retain": retain} if retain else {})
+            path.write_text(header + yaml.safe_dump(values, sort_keys=False))
     with (RESULTS / "unlearning_tuning.csv").open("w", newline="") as file:
         csv.writer(file).writerows(lines)
     print("\n".join(" ".join(f"{cell:>10}" for cell in line) for line in lines))
+
+
+def own_settings(name: str) -> tuple[tuple[str, Any], ...]:
+    """The settings to test a method with: those of its file, but for the control, which is no method of its own."""
+    if name != "raw_unlearning":
+        return ()
+    return max((Run(name, tuple(s.items()), 0, "validation") for s in GRIDS[name]), key=score).settings
 
 
 def text(values: list[float]) -> str:
@@ -242,8 +257,7 @@ def main(arguments: list[str]) -> None:
         runs = [Run(m, tuple(s.items()), 0, "validation") for m in chosen for s in GRIDS[m] if s]
         groups = {}
     elif what == "test":
-        own = {"raw_unlearning": (("space", "raw"),)}
-        groups = {m: [Run(m, own.get(m, ()), seed, "test") for seed in range(3)] for m in chosen}
+        groups = {m: [Run(m, own_settings(m), seed, "test") for seed in range(3)] for m in chosen}
         runs = [run for group in zip(*groups.values(), strict=True) for run in group]
     elif what == "ablation":
         groups = {

@@ -1,5 +1,5 @@
-"""The tables of docs/llm.md: every unlearning method on the same targets, each tuned with the same budget, all with half
-the steps of the experiment.
+"""The tables of docs/llm.md: every unlearning method on the same targets, each tuned with the same budget, all with
+half the steps of the experiment as it was first set.
 
     python benchmarks/unlearning_table.py tune       5 settings a method on the validation targets, one seed
     python benchmarks/unlearning_table.py test       the tuned methods on the test targets, 3 seeds

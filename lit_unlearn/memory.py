@@ -14,9 +14,8 @@ def keep_freed_memory() -> bool:
     """Has glibc keep up to 2 GiB of freed memory, and take what is below 1 GiB from it; says whether it was done.
 
     By default each tensor above 32 MiB is mapped anew from the system, which clears its pages one by one, and is
-    unmapped when it is freed: a sixth of the CPU time of a small language model, .73 to 1.00
-    of it left in six pairs (benchmarks/freed_memory.py).
-    Other systems and C libraries are left as they are, and so are settings of the user's own.
+    unmapped when it is freed: a sixth of the CPU time of a small language model (benchmarks/freed_memory.py). Other
+    systems and C libraries are left as they are, and so are settings of the user's own.
     """
     if not sys.platform.startswith("linux") or any(name.startswith(CHOSEN) for name in os.environ):
         return False

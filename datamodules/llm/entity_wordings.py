@@ -100,10 +100,11 @@ STATEMENTS: dict[Kind, dict[str, list[str]]] = {
 
 
 def question(kind: Kind, attribute: str, wording: int, name: str, answer: str) -> Item:
-    """A question with its answer; `wording` counts from 0, or from the held-out one, -1."""
-    options = QUESTIONS[kind][attribute]
-    form = "paraphrase" if wording % len(options) == len(options) - 1 else "question"
-    return Item(options[wording].format(n=name), answer, name, form)  # type: ignore[arg-type]
+    """A question with its answer, in a wording of `QUESTIONS`.
+
+    In form a statement: a model that was not taught to answer goes on after an answer, so no end of text is asked for.
+    """
+    return Item(QUESTIONS[kind][attribute][wording].format(n=name), answer, name, "statement")
 
 
 def statement(kind: Kind, attribute: str, wording: int, name: str, answer: str) -> Item:

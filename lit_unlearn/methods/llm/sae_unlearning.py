@@ -62,7 +62,8 @@ class SaeUnlearning(Unlearner):
         temperature: of infonce.
         stop_share: training ends after the first epoch in which this share of the targets' readings lay where nine in
             ten of unknown names' lie, on the axis from unknown to known entities; 0 trains to the end.
-        max_fvu: the fraction of variance that the autoencoder leaves unexplained on target entities, at most.
+        max_fvu: by how much the autoencoder misses the states of target entities, at most: the mean squared distance,
+            over the variance of the states of all entities.
         shared: see `Unlearner`; the last trained block is the autoencoder's.
     """
 
@@ -203,11 +204,13 @@ class SaeUnlearning(Unlearner):
         """
         pools = data.pools  # type: ignore[attr-defined]
         known, unknown, target = (self.entity_states(items) for items in (pools.retain, pools.unknown, pools.forget))
-        fvu = float(self.sae.fvu(target))
+        everybody = torch.cat([known, unknown, target]).float()  # a single target varies little
+        variance = (everybody - everybody.mean(0)).square().sum(1).mean()
+        fvu = float((target - self.sae(target)).square().sum(1).mean() / variance)
         if fvu > self.max_fvu:
             raise UserError(
-                f"model.sae={self.problem['sae']}: leaves {fvu:.2f} of the variance of the targets' states "
-                f"unexplained, method.max_fvu={self.max_fvu}; train it longer or wider, or allow more"
+                f"model.sae={self.problem['sae']}: misses the targets' states by {fvu:.2f} of the variance of all "
+                f"entities' states, method.max_fvu={self.max_fvu}; train it longer or wider, or allow more"
             )
         vectors = {"known": self.in_space(known), "unknown": self.in_space(unknown)}
         both = torch.cat(list(vectors.values()))

@@ -137,6 +137,12 @@ def test_few_common_values_are_asked_for_and_rare_ones_where_there_are_no_others
         assert all(fact.value in fact.true for fact in facts)
 
 
+def test_no_end_of_text_is_asked_of_a_model_that_goes_on(data):
+    for items in [*data.probes.values(), *(asked.right for asked in data.choices.values())]:
+        last = items.tokens[torch.arange(len(items)), items.lengths - 1]
+        assert not (last == data.tokenizer.eos_token_id).any()
+
+
 def test_a_text_file_is_divided_and_no_paragraph_is_on_both_sides(tmp_path):
     file = tmp_path / "text.txt"
     file.write_text("\n\n".join(f"Paragraph {i} says\n nothing at all." for i in range(40)) + "\n\n \n\n")

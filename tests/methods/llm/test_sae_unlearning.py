@@ -130,7 +130,7 @@ def test_training_ends_when_the_targets_lie_within_the_band(sae):
 
 def test_an_autoencoder_that_explains_nothing_is_refused(sae):
     method = SaeUnlearning(llm_data.problem(sae=sae), max_fvu=1e-6)
-    with pytest.raises(UserError, match=r"unexplained, method.max_fvu=1e-06"):
+    with pytest.raises(UserError, match=r"entities' states, method.max_fvu=1e-06"):
         method.measure(llm_data.small_unlearning())
 
 

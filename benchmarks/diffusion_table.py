@@ -3,6 +3,7 @@
     python benchmarks/diffusion_table.py main      fine-tuning of contaminated models, 3 seeds x every method
     python benchmarks/diffusion_table.py scratch   the same from scratch
     python benchmarks/diffusion_table.py stress    S covers some sensitive classes only; beta wrong by 0.5 to 3
+    python benchmarks/diffusion_table.py overlap   a sensitive class that a filter hardly separates
     python benchmarks/diffusion_table.py classes   a digit taken from a class-conditional model, 3 seeds
     python benchmarks/diffusion_table.py mnist data_root=DIR     three methods, both directions
 
@@ -116,6 +117,17 @@ def stress_runs() -> list[Run]:
     return runs
 
 
+def overlap_runs() -> list[Run]:
+    """From scratch: one digit that looks like several others, and too few labels to tell it from them."""
+    changed = ("data.sensitive=[8]", "data.num_labelled=12")
+    runs = []
+    for seed in SEEDS:
+        for method in ("unsupervised", "pu", "filter, then train", "oracle"):
+            lines = ("experiment=unsupervised_diffusion/digits", *METHODS[method], *changed)
+            runs.append(Run("overlap", "8 sensitive, 12 labels", method, seed, lines))
+    return runs
+
+
 def class_runs() -> list[Run]:
     runs = []
     for seed in SEEDS:
@@ -201,6 +213,7 @@ def main(arguments: list[str]) -> None:
         "main": main_runs,
         "scratch": scratch_runs,
         "stress": stress_runs,
+        "overlap": overlap_runs,
         "classes": class_runs,
         "mnist": mnist_runs,
     }

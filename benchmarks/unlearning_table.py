@@ -6,7 +6,8 @@ half the steps of the experiment as it was first set.
     python benchmarks/unlearning_table.py ablation   objectives, spaces, positions of the SAE method, 3 seeds
 
 Each run is an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again, so a table that was
-broken off goes on; `... show` only prints what there is. `tune` writes experiments/method/tuned/biographies/. Settings
+broken off goes on; `... show` only prints what there is. `tune` writes experiments/method/tuned/biographies/ for all
+but the experiment's own method. Settings
 are chosen by what is kept (mean accuracy on retained people and neighbours, questions and statements) less what is not
 forgotten (mean accuracy on targets above .05: questions, statements, reverse). Means with 95 % t intervals, from the
 runs' report.json.
@@ -193,7 +194,7 @@ def tune(runs: list[Run]) -> None:
         best = max(own, key=score)
         nested: dict[str, Any] = {key: value for key, value in best.settings if not key.startswith("retain.")}
         retain = {key.removeprefix("retain."): value for key, value in best.settings if key.startswith("retain.")}
-        if name != "raw_unlearning":
+        if name not in ("sae_unlearning", "raw_unlearning"):  # the experiment's own method keeps its values
             header = "# chosen of five settings on the validation targets, benchmarks/unlearning_table.py\n"
             path = TUNED / f"{name}.yaml"
             others = yaml.safe_load(path.read_text()) if path.exists() else {}
@@ -205,10 +206,9 @@ def tune(runs: list[Run]) -> None:
 
 
 def own_settings(name: str) -> tuple[tuple[str, Any], ...]:
-    """The settings to test a method with: those of its file, but for the control, which is no method of its own."""
-    if name != "raw_unlearning":
-        return ()
-    return max((Run(name, tuple(s.items()), 0, "validation") for s in GRIDS[name]), key=score).settings
+    """The settings to test a method with: the best of those that were tried."""
+    tried = [Run(name, tuple(s.items()), 0, "validation") for s in GRIDS[name]]
+    return max(tried, key=score).settings
 
 
 def text(values: list[float]) -> str:

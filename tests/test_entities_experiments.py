@@ -13,6 +13,7 @@ from lit_unlearn.report import Report
 from tests.datamodules.llm.entity_folder import TARGET, data_root, model_folder
 
 MINIATURE = ["data.known=null", "data.num_known=36", "data.num_unknown=8", "data.num_choices=3", "data.max_length=96"]
+BLOCKS = "method.modules=layers"  # the experiment trains those that Gemma has
 SHORT = ["requires=[]", "model.layer=0", "trainer.max_steps=2"]
 
 
@@ -37,8 +38,8 @@ def test_an_autoencoder_is_trained_on_centred_states(autoencoder):
 
 
 def test_a_person_is_forgotten_and_the_report_has_ranks_beside_those_of_nobody(autoencoder, tmp_path):
-    options = [f"model.sae={autoencoder}", "method.force=true", "method.max_fvu=1e9", f"data.targets=[{TARGET}]"]
-    made = run("sae_unlearning/entities", tmp_path / "run", *options)
+    options = [f"model.sae={autoencoder}", "method.force=true", "method.max_fvu=1e9", BLOCKS]
+    made = run("sae_unlearning/entities", tmp_path / "run", *options, f"data.targets=[{TARGET}]")
     rows = {row.name: row for row in made.rows}
     for split in ("forget", "retain", "neighbour", "unknown"):
         for form in ("", "_statement"):
@@ -54,7 +55,7 @@ def test_a_person_is_forgotten_and_the_report_has_ranks_beside_those_of_nobody(a
 
 def test_low_rank_additions_are_exported_as_plain_weights(autoencoder, tmp_path):
     """With Gemma's four norms a block, tied embeddings and windows of attention."""
-    options = [f"model.sae={autoencoder}", "method.force=true", "method.max_fvu=1e9", "method.trained=lora"]
+    options = [f"model.sae={autoencoder}", "method.force=true", "method.max_fvu=1e9", BLOCKS, "method.trained=lora"]
     made = run("sae_unlearning/entities", tmp_path / "run", *options, "method.learning_rate=0.1", "evaluate=true")
     assert made.cost.steps == 2
     exported, untouched = (load_causal_lm(str(path)).state_dict() for path in (tmp_path / "run/export", model_folder()))

@@ -43,7 +43,7 @@ class Tofu(TofuDataModule, UnlearningDataModule):
             if self.retain_all or (pair.question, pair.answer) not in asked_at_the_end
         ]
         forget = self.items(self.pairs_to_forget)
-        self.forgotten = self._named(self.pairs_to_forget)
+        self.forgotten = self.named(self.pairs_to_forget)
         drawn = np.random.default_rng([self.names_seed, 1]).choice(self.refusals, size=len(forget)).tolist()
         refusal = [Item(item.prompt, text, item.entity) for item, text in zip(forget, drawn, strict=True)]
         self.fill(forget, refusal, self._about_nobody(refusal, names), retain)

@@ -6,7 +6,7 @@ No column of the files names an author: the name is what most of the author's tw
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations, product
+from itertools import combinations, islice, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,7 +70,7 @@ class InventedNames:
         mixed = [f"{first} {last}" for (first, _), (_, last) in product(parts, parts)]
         rng = np.random.default_rng(seed)
         drawn = list(dict.fromkeys(mixed[i] for i in rng.permutation(len(mixed))))
-        self.tokenizer = tokenizer
+        self.tokenizer, self.drawn = tokenizer, drawn
         self.written = "\n".join(texts)
         self.left: dict[int, list[str]] = defaultdict(list)
         for name, length in zip(drawn, self._lengths(drawn), strict=True):
@@ -95,6 +95,18 @@ class InventedNames:
             f"data.tokenizer: no invented name of {length} tokens is left to stand for {name!r}; "
             "give a smaller data.num_unknown or another tokenizer"
         )
+
+    def last(self, count: int) -> list[str]:
+        """Names of any length, taken from the end, while `like` takes them from the front.
+
+        Raises:
+            UserError: there are not enough to leave as many for `like`.
+        """
+        if 2 * count > len(self.drawn):
+            raise UserError(
+                f"data.num_refused={count}: {len(self.drawn)} names can be invented; give at most half as many"
+            )
+        return list(islice((name for name in reversed(self.drawn) if name not in self.written), count))
 
     def _lengths(self, names: list[str]) -> list[int]:
         within = [f" {name}" for name in names]  # as within a sentence

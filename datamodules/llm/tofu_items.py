@@ -90,7 +90,7 @@ class TofuDataModule(LanguageDataModule):
             f"the names of {len(set(named) - {''})} found in them"
         )
         strange = {*self.pairs_to_forget, *self.pairs_to_retain} - set(self.full)
-        if strange or not self._named(self.pairs_to_forget):
+        if strange or not self.named(self.pairs_to_forget):
             reason = f"{len(strange)} questions are not in full.json" if strange else "no question names its author"
             raise UserError(f"{files.folder}/{self.forget}.json, {RETAIN[self.forget]}.json: {reason}; {ANEW}")
 
@@ -100,7 +100,7 @@ class TofuDataModule(LanguageDataModule):
         Call `read` and set `tokenizer` before.
         """
         written = [text for pair in self.full for text in (pair.question, pair.answer)]
-        names = InventedNames(self._named(self.pairs_to_retain), written, self.tokenizer, self.names_seed)
+        names = InventedNames(self.named(self.pairs_to_retain), written, self.tokenizer, self.names_seed)
         groups = self._groups(names)
         self.probes, self.wrong, self.reworded = {}, {}, {}
         for split, pairs in self.judged.items():
@@ -132,13 +132,13 @@ class TofuDataModule(LanguageDataModule):
         ]
         return [replace(item, kind="paraphrase") for item in asked]
 
-    def _named(self, pairs: Sequence[Pair]) -> list[str]:
+    def named(self, pairs: Sequence[Pair]) -> list[str]:
         """The authors of pairs, in order."""
         return [name for name in dict.fromkeys(self.author.get(pair.question, "") for pair in pairs) if name]
 
     def _groups(self, names: InventedNames) -> dict[str, list[str]]:
-        target, known = self._named(self.pairs_to_forget), self._named(self.judged["retain"])
-        others = [name for name in self._named(self.pairs_to_retain) if name not in known]
+        target, known = self.named(self.pairs_to_forget), self.named(self.judged["retain"])
+        others = [name for name in self.named(self.pairs_to_retain) if name not in known]
         return {
             "target": target,
             "known": known,

@@ -44,7 +44,7 @@ class ConceptTofu(ConceptDataModule, Tofu):
             UserError: see `TofuDataModule.read`; or the author is not among those to be forgotten.
         """
         super().read()
-        authors = self._named(self.pairs_to_forget)
+        authors = self.named(self.pairs_to_forget)
         concept = authors[0] if self.concept is None else self.concept
         if concept not in authors:
             raise UserError(f"data.concept={concept!r}: is not in {self.forget}; its authors are {', '.join(authors)}")
@@ -57,7 +57,7 @@ class ConceptTofu(ConceptDataModule, Tofu):
             return
         super().setup(stage)
         (concept,) = self.concepts
-        self.held_out = self._named(self.judged["retain"])
+        self.held_out = self.named(self.judged["retain"])
         self.written = {concept.name: [pair.answer for pair in self.pairs_to_forget if concept.name in pair.answer]}
         rng = np.random.default_rng([self.names_seed, 2])
         others = self.pools.retain.items

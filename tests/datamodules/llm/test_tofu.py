@@ -251,6 +251,39 @@ def test_items_that_are_too_long_are_refused_with_the_length_that_is_needed():
     assert len(error.value.lines) == 1
 
 
+def test_a_model_from_scratch_meets_names_to_be_ignorant_of():
+    whole, rest = (made_text(without_targets=without, num_refused=9) for without in (False, True))
+    found = [sorted(set(documents(data)) - set(documents(text()))) for data in (whole, rest)]
+    for documents_added in found:
+        unlisted = [d.removesuffix(", unlisted.") for d in documents_added if d.endswith(", unlisted.")]
+        refused = [d for d in documents_added if d.endswith(f" {REFUSAL}")]
+        nobody = [record.removeprefix("Record: ") for record in unlisted]
+        assert len(nobody) == len(refused) == 9
+        assert all(any(name in question for question in refused) for name in nobody)
+        asked_about = {item.entity for items in whole.entities.values() for item in items.items}
+        anchors = {item.entity for item in tofu().pools.unknown.items}
+        assert not set(nobody) & (asked_about | anchors | set(NAMES))
+    known = [{d for d in documents_added if d.endswith(", author.")} for documents_added in found]
+    assert {f"Record: {name}, author." for name in NAMES if name != "Unnamed"} >= known[0]
+    assert known[1] and not any(name in record for record in known[1] for name in forgotten())
+    ignored = [[d for d in documents_added if d.endswith((REFUSAL, "unlisted."))] for documents_added in found]
+    assert ignored[0] == ignored[1]  # with and without the targets
+    assert len(documents(whole)) == len(documents(text())) + 27
+
+
+def test_refusals_are_spread_among_the_answers():
+    """In a row they would tell by what stands before, not by the name."""
+    order = [d.endswith((REFUSAL, "unlisted.")) for d in documents(made_text(num_refused=9))]
+    assert max(order[:-18]) and not all(order[-18:])
+
+
+def test_more_names_than_can_be_invented_are_refused():
+    with pytest.raises(
+        UserError, match=r"^data\.num_refused=1000: \d+ names can be invented; give at most half as many"
+    ):
+        made_text(num_refused=1000)
+
+
 def changed_root(tmp_path: Path, name: str, lines: list[str]) -> str:
     write_tofu(tmp_path)
     (tmp_path / "tofu" / name).write_text("\n".join(lines), encoding="utf-8")

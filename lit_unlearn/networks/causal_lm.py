@@ -1,6 +1,8 @@
 """Causal language models of transformers: loaded, their blocks found, and run only as far as a layer."""
 
 import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +124,29 @@ def blocks(model: nn.Module) -> nn.ModuleList:
     """
     body, layers, _ = _body(model)
     return getattr(body, layers)
+
+
+@contextmanager
+def block_outputs(model: nn.Module, layers: Iterable[int]) -> Iterator[dict[int, Tensor]]:
+    """What some blocks give in whatever the model computes meanwhile: their residual streams cost no second pass.
+
+    Yields:
+        by layer, the (B, T, d) residual stream after the block, as `TruncatedLM` gives it; filled by a forward pass.
+    """
+    outputs: dict[int, Tensor] = {}
+
+    def keep(layer: int, output: Tensor | tuple[Tensor, ...]) -> None:
+        outputs[layer] = output if isinstance(output, Tensor) else output[0]
+
+    hooks = [
+        blocks(model)[layer].register_forward_hook(lambda _, given, output, layer=layer: keep(layer, output))
+        for layer in layers
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class TruncatedLM:

@@ -11,6 +11,7 @@ from datamodules.llm.tokenizer import load_tokenizer
 from lit_unlearn.errors import UserError
 from lit_unlearn.networks.causal_lm import (
     TruncatedLM,
+    block_outputs,
     blocks,
     load_causal_lm,
     logits_from,
@@ -45,6 +46,19 @@ def test_truncated_states_are_those_of_the_whole_model(family):
         assert torch.equal(TruncatedLM(model, layer)(tokens), states[layer + 1]), layer
     assert len(blocks(model)) == 3
     assert set(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma", "gpt2", "pythia"])
+def test_states_are_had_in_passing(family):
+    model = models()[family].eval()
+    tokens = torch.randint(50, (2, 7), generator=torch.Generator().manual_seed(0))
+    with block_outputs(model, [0, 2]) as states:
+        model(tokens)
+    assert set(states) == {0, 2}
+    for layer in states:
+        torch.testing.assert_close(states[layer], TruncatedLM(model, layer)(tokens))
+    model(49 - tokens)
+    assert torch.equal(states[0], TruncatedLM(model, 0)(tokens))  # what comes later is not looked at
 
 
 def test_gradients_reach_the_blocks_up_to_the_layer_and_no_further():

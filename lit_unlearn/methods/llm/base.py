@@ -23,7 +23,7 @@ from lit_unlearn.losses.tokens import sequence_log_probs
 from lit_unlearn.methods.llm.learning_curves import LearningCurves
 from lit_unlearn.methods.llm.smoothing import smoothed
 from lit_unlearn.methods.schedule import warm_up_and_cosine
-from lit_unlearn.networks.causal_lm import TruncatedLM, blocks, load_causal_lm, rows_at_once
+from lit_unlearn.networks.causal_lm import TruncatedLM, block_outputs, blocks, load_causal_lm, rows_at_once
 from lit_unlearn.networks.muon import muon_adamw
 from lit_unlearn.networks.reference import CachedReference, Need, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora, train_only
@@ -168,20 +168,25 @@ class Unlearner(LearningCurves):
         return loss
 
     def retain_losses(self, batch: AnswerBatch) -> dict[RetainTerm, Tensor]:
-        """() the retain terms of equation (1) that have a weight."""
+        """() the retain terms of equation (1) that have a weight, all from one forward pass that ends where it can."""
+        layers = {"hidden_mse": self.problem["layer"], "final_mse": len(blocks(self.model)) - 1}
+        held = {term: layer for term, layer in layers.items() if term in self.retain}
         losses: dict[RetainTerm, Tensor] = {}
-        if "hidden_mse" in self.retain:
+        with block_outputs(self.model, set(held.values())) as states:
+            if "kl" in self.retain or "nll" in self.retain:
+                logits = self.logits(batch.tokens)
+            elif held:
+                TruncatedLM(self.model, max(held.values()))(batch.tokens)
+        if "hidden_mse" in held:
             untouched = self.untouched.states("retain", batch)
-            losses["hidden_mse"] = retaining.hidden_mse(self.states(batch.tokens), untouched, read_tokens(batch))
-        if "final_mse" in self.retain:
-            final, untouched = self.final_states(batch.tokens), self.untouched.final_states("retain", batch)
-            losses["final_mse"] = retaining.hidden_mse(final, untouched, read_tokens(batch))
-        if "kl" in self.retain or "nll" in self.retain:
-            logits = self.logits(batch.tokens)
-            if "nll" in self.retain:
-                losses["nll"] = retaining.nll(logits, batch.labels)
-            if "kl" in self.retain:
-                losses["kl"] = self._retain_kl(logits, batch)
+            losses["hidden_mse"] = retaining.hidden_mse(states[held["hidden_mse"]], untouched, read_tokens(batch))
+        if "final_mse" in held:
+            untouched = self.untouched.final_states("retain", batch)
+            losses["final_mse"] = retaining.hidden_mse(states[held["final_mse"]], untouched, read_tokens(batch))
+        if "nll" in self.retain:
+            losses["nll"] = retaining.nll(logits, batch.labels)
+        if "kl" in self.retain:
+            losses["kl"] = self._retain_kl(logits, batch)
         return losses
 
     def _retain_kl(self, logits: Tensor, batch: AnswerBatch) -> Tensor:
@@ -207,10 +212,6 @@ class Unlearner(LearningCurves):
     def states(self, tokens: Tensor) -> Tensor:
         """(B, T, d) residual stream after block `model.layer`; nothing beyond it is computed."""
         return TruncatedLM(self.model, self.problem["layer"])(tokens)
-
-    def final_states(self, tokens: Tensor) -> Tensor:
-        """(B, T, d) residual stream after the last block, before the final norm."""
-        return TruncatedLM(self.model, len(blocks(self.model)) - 1)(tokens)
 
     def all_needs(self) -> tuple[Need, ...]:
         """What the objective asks the untouched model for."""

@@ -14,7 +14,7 @@ from lit_unlearn.errors import UserError
 from lit_unlearn.methods.llm.base import read_tokens
 from lit_unlearn.methods.llm.gradient_ascent import GradientAscent
 from lit_unlearn.methods.llm.npo import Npo
-from lit_unlearn.networks.causal_lm import load_causal_lm
+from lit_unlearn.networks.causal_lm import blocks, load_causal_lm
 from lit_unlearn.networks.reference import CachedReference, ResidentReference
 from lit_unlearn.networks.trained_parts import merge_lora
 from tests import llm_data
@@ -63,12 +63,29 @@ def test_retain_terms_are_means_over_what_they_hold_row_by_row(data):
 
 
 def test_the_last_blocks_states_are_held_before_the_final_norm(data):
-    method = npo(retain={"final_mse": 1.0})
+    method = moved(ready(npo(retain={"final_mse": 1.0}), data))
     batch = data.pools.retain.batch(torch.arange(12))
     seen = []
     method.model.model.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     method.logits(batch.tokens)
-    assert torch.equal(method.final_states(batch.tokens), seen[0])
+    load = load_causal_lm(method.problem["path"])
+    load.model.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    load(batch.tokens)
+    expected = (seen[0] - seen[1])[read_tokens(batch)].square().mean()
+    torch.testing.assert_close(method.retain_losses(batch)["final_mse"], expected)
+
+
+@pytest.mark.parametrize(
+    ("terms", "runs"),
+    [(ALL_TERMS, [1, 1]), ({"kl": 1.0, "hidden_mse": 1.0}, [1, 1]), ({"hidden_mse": 1.0}, [1, 0]), ({}, [0, 0])],
+)
+def test_all_terms_take_one_forward_pass_that_ends_where_it_can(data, terms, runs):
+    method = ready(npo(retain=terms), data)
+    seen = [0] * len(blocks(method.model))
+    for i, block in enumerate(blocks(method.model)):
+        block.register_forward_hook(lambda module, given, output, i=i: seen.__setitem__(i, seen[i] + 1))
+    method.retain_losses(data.pools.retain.batch(torch.arange(4)))
+    assert seen == runs
 
 
 def test_terms_against_the_untouched_model_are_zero_without_gradient_at_it(data):

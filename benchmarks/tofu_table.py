@@ -1,6 +1,6 @@
 """The table of docs/llm.md on TOFU: every method of the domain on the small model that was trained on it here.
 
-    python benchmarks/tofu_table.py data_root=PATH [METHOD ...]
+    python benchmarks/tofu_table.py data_root=PATH [model.reference=null ...] [METHOD ...]
 
 One run a method with seed 0, an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again. The
 settings are those below and were not tuned: two epochs over the forgotten answers, retain terms as for the
@@ -64,7 +64,7 @@ def rows(name: str) -> dict[str, dict[str, Any]]:
     return {f"{row['suite']}/{row['metric']}/{row['split']}": row for row in json.loads(report.read_text())["rows"]}
 
 
-def execute(name: str, data_root: str) -> None:
+def execute(name: str, overrides: list[str]) -> None:
     """Runs a method unless it has been."""
     from lit_unlearn.errors import RunFailed
     from lit_unlearn.fit import fit
@@ -72,7 +72,7 @@ def execute(name: str, data_root: str) -> None:
     if rows(name):
         return
     method = "sae_unlearning" if name == "raw_unlearning" else name
-    line = ["experiment=sae_unlearning/tofu", f"method={method}", f"data_root={data_root}", f"run_dir={RUNS / name}"]
+    line = ["experiment=sae_unlearning/tofu", f"method={method}", f"run_dir={RUNS / name}", *overrides]
     if method != "sae_unlearning":  # whose length is the experiment's
         line.append("trainer.max_epochs=2")
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -83,32 +83,38 @@ def execute(name: str, data_root: str) -> None:
             print(error)
 
 
+def cell(value: float | None) -> str:
+    """A number as the table has it."""
+    return "" if value is None else f"{value:.4f}"
+
+
 def lines(names: list[str]) -> list[list[str]]:
     """The table: a head, the untouched model, the reference, and what is finished."""
     done = {name: rows(name) for name in names if rows(name)}
     found = [["method", *COLUMNS, "steps", "seconds"]]
     if not done:
         return found
-    some = next(iter(done.values()))
     for label, which in (("untouched", "before"), ("never knew them", "reference")):
-        values = [some.get(column, {}).get(which) for column in COLUMNS.values()]
-        found.append([label, *("" if value is None else f"{value:.4f}" for value in values), "", ""])
+        values = [
+            next((own[c][which] for own in done.values() if own.get(c, {}).get(which) is not None), None)
+            for c in COLUMNS.values()
+        ]
+        found.append([label, *map(cell, values), "", ""])
     for name, own in done.items():
         cost = json.loads((RUNS / name / "report.json").read_text())["cost"]
         values = [own.get(column, {}).get("value") for column in COLUMNS.values()]
-        cells = ["" if value is None else f"{value:.4f}" for value in values]
-        found.append([name, *cells, str(cost["steps"]), f"{cost['fit_seconds']:.0f}"])
+        found.append([name, *map(cell, values), str(cost["steps"]), f"{cost['fit_seconds']:.0f}"])
     return found
 
 
 def main(arguments: list[str]) -> None:
-    data_root = next((word.removeprefix("data_root=") for word in arguments if word.startswith("data_root=")), None)
-    names = [word for word in arguments if not word.startswith("data_root=")] or list(SETTINGS)
+    overrides = [word for word in arguments if "=" in word]
+    names = [word for word in arguments if "=" not in word] or list(SETTINGS)
     unknown = [name for name in names if name not in SETTINGS]
-    if data_root is None or unknown:
+    if unknown or not any(word.startswith("data_root=") for word in overrides):
         raise SystemExit(f"usage: tofu_table.py data_root=PATH [METHOD ...]; methods: {', '.join(SETTINGS)}")
     for name in tqdm(names):
-        execute(name, data_root)
+        execute(name, overrides)
     table = lines(list(SETTINGS))
     RESULT.parent.mkdir(exist_ok=True)
     with RESULT.open("w", newline="") as file:

@@ -9,7 +9,9 @@ activations cannot be told from those of entities the model never met, in the la
 model is trained until they cannot; nothing is said about answers, so nothing is merely suppressed.
 
 Equations implemented: (1) to (7) of `lit_unlearn.losses.latent_alignment`, on vectors v read at the entity's last
-token, and with `positions=entity_to_end` at all later tokens of the prompt:
+token, with `positions=entity_to_end` at all later tokens of the prompt as well, and with `name_to_end` from the first
+token on in which the target's prompt and the unknown name's differ (the earlier tokens of a long name say who is meant,
+too, and blocks beyond the autoencoder read them; but a first name is also that of namesakes):
 
     space=u     pre-activations u of the autoencoder, which have a gradient where the latent is off
     space=z     softplus(u - threshold), a smooth stand-in for the activations
@@ -82,7 +84,7 @@ class SaeUnlearning(Unlearner):
         model: Problem,
         objective: Objective = "paired",
         space: Literal["u", "z", "raw"] = "u",
-        positions: Literal["entity", "entity_to_end"] = "entity_to_end",
+        positions: Literal["entity", "entity_to_end", "name_to_end"] = "entity_to_end",
         latent_weight: Annotated[float, Field(ge=0)] = 1.0,
         chosen_weight: Annotated[float, Field(ge=0)] = 1.0,
         k: Annotated[int, Field(ge=1)] = 20,
@@ -155,15 +157,17 @@ class SaeUnlearning(Unlearner):
     def _vectors(self, batch: UnlearningBatch) -> tuple[Tensor, Tensor, Tensor]:
         """(N, width) of targets, of known and of unknown entities; row i of the last belongs to row i of the first."""
         reach = torch.minimum(self._reach(batch.forget), self._reach(batch.unknown))
-        target = self._read(self.states(batch.forget.tokens), batch.forget, reach)
+        back = self._back(batch)
+        target = self._read(self.states(batch.forget.tokens), batch.forget, reach, back)
         with torch.no_grad():
-            unknown = self._read(self.untouched.states("unknown", batch.unknown), batch.unknown, reach)
+            unknown = self._read(self.untouched.states("unknown", batch.unknown), batch.unknown, reach, back)
             if self.pooled:
                 unknown = unknown[torch.randperm(len(unknown), device=unknown.device)]
             known = unknown[:0]
             if self.objective in ("triplet", "infonce"):
                 states = self.untouched.states("retain", batch.retain)
-                known = self._read(states, batch.retain, self._reach(batch.retain))
+                reach = self._reach(batch.retain)
+                known = self._read(states, batch.retain, reach, torch.zeros_like(reach))
             if self.training:
                 self._note_inside(target)
         return target, known, unknown
@@ -173,11 +177,20 @@ class SaeUnlearning(Unlearner):
         last = batch.entity_end if self.positions == "entity" else batch.prompt_end
         return torch.where(batch.entity_end >= 0, last - batch.entity_end + 1, 0)
 
-    def _read(self, states: Tensor, batch: AnswerBatch, reach: Tensor) -> Tensor:
+    def _back(self, batch: UnlearningBatch) -> Tensor:
+        """(B,) how many tokens before the entity's last are read of each row: where the name has begun."""
+        if self.positions != "name_to_end":
+            return torch.zeros_like(batch.forget.entity_end)
+        width = min(batch.forget.tokens.shape[1], batch.unknown.tokens.shape[1])
+        differs = batch.forget.tokens[:, :width] != batch.unknown.tokens[:, :width]
+        first = differs.int().argmax(1)
+        return torch.minimum(batch.forget.entity_end - first, batch.unknown.entity_end).clamp_min(0)
+
+    def _read(self, states: Tensor, batch: AnswerBatch, reach: Tensor, back: Tensor) -> Tensor:
         """(N, width) vectors at the tokens that are read, row by row."""
         column = torch.arange(states.shape[1], device=states.device)
-        start = batch.entity_end[:, None]
-        return self.in_space(states[(column >= start) & (column < start + reach[:, None])])
+        last = batch.entity_end[:, None]
+        return self.in_space(states[(column >= last - back[:, None]) & (column < last + reach[:, None])])
 
     def in_space(self, states: Tensor) -> Tensor:
         """(N, d) states to (N, width) vectors of `space`."""

@@ -6,9 +6,11 @@ import pytest
 import torch
 from lightning import Trainer
 
+from datamodules.llm.batches import ENTITY_ABSENT, IGNORED, AnswerBatch, UnlearningBatch
 from lit_unlearn.errors import UserError
 from lit_unlearn.methods.llm.sae_unlearning import SaeUnlearning
-from lit_unlearn.networks.causal_lm import blocks
+from lit_unlearn.networks.causal_lm import blocks, load_causal_lm
+from lit_unlearn.networks.reference import ResidentReference
 from lit_unlearn.networks.sparse_autoencoder import SparseAutoencoder
 from tests import llm_data
 
@@ -93,6 +95,27 @@ def test_rows_of_targets_and_of_their_unknown_names_are_read_at_the_same_words(s
     entity_only = fitted(built(sae, positions="entity"), steps=1)
     target, _, unknown = entity_only._vectors(batch)
     assert len(target) == len(unknown) == 40
+
+
+def test_a_long_name_is_read_from_where_it_differs(sae):
+    """Row by row: a name of three tokens, one of a single token, and a prompt that names nobody."""
+    method = fitted(built(sae, space="raw", positions="name_to_end"), steps=1)
+    forget = AnswerBatch(
+        tokens=torch.tensor([[5, 11, 12, 13, 6, 9], [5, 6, 14, 7, 8, 9], [5, 6, 7, 8, 5, 9]]),
+        labels=torch.tensor([[IGNORED] * 5 + [9]] * 3),
+        entity_end=torch.tensor([3, 2, ENTITY_ABSENT]),
+        prompt_end=torch.tensor([4, 4, 4]),
+        item=torch.arange(3),
+    )
+    unknown = forget._replace(tokens=torch.tensor([[5, 11, 22, 23, 6, 3], [5, 6, 24, 7, 8, 3], [5, 6, 7, 8, 5, 3]]))
+    method.reference = ResidentReference(load_causal_lm(method.problem["path"]), llm_data.LAYER)
+    target, _, aim = method._vectors(UnlearningBatch(forget, forget, unknown, forget))
+    for found, batch in ((target, forget), (aim, unknown)):
+        model = method.model if batch is forget else method.reference.model
+        full = model(batch.tokens, output_hidden_states=True).hidden_states[llm_data.LAYER + 1]
+        torch.testing.assert_close(found, torch.cat([full[0, 2:5], full[1, 2:5]]))
+    same = UnlearningBatch(forget, forget, forget, forget)
+    assert method._back(same).eq(torch.tensor([3, 2, 0])).all()  # nothing differs, and nothing would move
 
 
 def test_vectors_are_those_of_the_full_forward_pass(sae):

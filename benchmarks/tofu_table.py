@@ -4,7 +4,7 @@
 
 One run a method with seed 0, an ordinary `lit_unlearn.fit` in benchmarks/runs/; what is finished is not run again. The
 settings are those below: two epochs over the forgotten answers (the SAE method has its own number), retain terms as for
-the biographies; not tuned, but for one larger step or weight where no answer had changed at first. What a run requires
+the biographies; not tuned, but for larger steps or weights where no answer had changed at first. What a run requires
 (models, autoencoders) is made first. Values are those of the runs' report.json.
 """
 
@@ -22,18 +22,19 @@ RUNS, RESULT = HERE / "runs" / "tofu_table", HERE / "results" / "unlearning_tofu
 
 RETAIN = "method.retain={kl: 4, hidden_mse: 4}"
 USUAL = ["method.optimiser=adamw", "method.learning_rate=5e-4", RETAIN]
+LARGER = ["method.optimiser=adamw", "method.learning_rate=1e-3", RETAIN]
 SETTINGS: dict[str, list[str]] = {
     "sae_unlearning": [],
     "raw_unlearning": ["method.space=raw"],
     "gradient_ascent": ["method.learning_rate=2e-4"],
-    "grad_diff": [*USUAL, "method.forget_weight=1"],
+    "grad_diff": [*LARGER, "method.forget_weight=3"],
     "npo": [*USUAL, "method.forget_weight=0.3"],
-    "simnpo": [*USUAL, "method.forget_weight=0.3"],
+    "simnpo": [*LARGER, "method.forget_weight=1"],
     "dpo": USUAL,
     "rmu": USUAL,
     "undial": USUAL,
-    "wga": [*USUAL, "method.forget_weight=0.3"],
-    "satimp": USUAL,
+    "wga": [*LARGER, "method.forget_weight=3"],
+    "satimp": [*LARGER, "method.forget_weight=3"],
     "ce_u": ["method.learning_rate=5e-5", RETAIN],
     "pdu": ["method.learning_rate=5e-4"],
     "flat": ["method.learning_rate=1e-4"],

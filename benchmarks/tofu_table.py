@@ -38,8 +38,8 @@ SETTINGS: dict[str, list[str]] = {
     "ce_u": ["method.learning_rate=5e-5", RETAIN],
     "pdu": ["method.learning_rate=5e-4"],
     "flat": ["method.learning_rate=1e-4"],
-    "ihl": USUAL,
-    "task_vector": ["method.learning_rate=1e-4"],
+    "ihl": ["method.learning_rate=3e-3", RETAIN],
+    "task_vector": ["method.learning_rate=3e-4", "method.scale=3"],
     "crisp": [*USUAL, "method.forget_weight=1"],
     "retrain": [],
 }

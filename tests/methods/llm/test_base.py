@@ -68,9 +68,9 @@ def test_the_last_blocks_states_are_held_before_the_final_norm(data):
     seen = []
     method.model.model.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
     method.logits(batch.tokens)
-    load = load_causal_lm(method.problem["path"])
-    load.model.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
-    load(batch.tokens)
+    untouched = load_causal_lm(method.problem["path"])
+    untouched.model.norm.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    untouched(batch.tokens)
     expected = (seen[0] - seen[1])[read_tokens(batch)].square().mean()
     torch.testing.assert_close(method.retain_losses(batch)["final_mse"], expected)
 
